@@ -1,0 +1,41 @@
+# Every target sets up what it needs; `make demo` on a fresh clone is the newcomer's first command.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.optr-ready
+
+.PHONY: setup demo serve test check format lock docs clean
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)  ## prepare .venv with hash-locked dependencies
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("OPTR needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": run make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP)  ## four agents race for a real bug fix: no key, no network
+	@$(BIN)/optr demo
+
+serve: $(STAMP)  ## start the GitHub App (settings: docs/configuration.md)
+	@$(BIN)/optr serve
+
+test: $(STAMP)  ## every test but the long proofs named in docs/testing.md
+	$(BIN)/python -m tools.node_setup
+	$(BIN)/pytest -n 2
+
+check: $(STAMP)  ## ruff, mypy strict, import layers, size gate
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/size_gate.py
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

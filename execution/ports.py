@@ -1,0 +1,57 @@
+"""What execution needs of others, declared here by the one who needs it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from execution.records import Attempt, Command, CommandResult, Limits, Task
+from execution.result import RunResult
+from execution.runs import Run
+from ledger.entry import Draft
+from ledger.sequencer import Appended
+
+
+class Sandbox(Protocol):
+    """Runs hostile commands: no network, cleared environment, unprivileged uid, limits, whole tree killed."""
+
+    name: str
+
+    async def run(self, command: Command) -> CommandResult:
+        """Run to the end or to the wall clock.
+
+        Raises:
+            SandboxError: the sandbox itself could not start it (infrastructure, not the command's failure).
+        """
+        ...
+
+
+class Agent(Protocol):
+    """Writes a candidate in a workspace. Its failures are outcomes, not exceptions."""
+
+    async def attempt(self, task: Task, workspace: Path, sandbox: Sandbox, limits: Limits) -> Attempt:
+        """Change files under `workspace`, a host directory, through `sandbox` only; we take the diff afterwards.
+
+        Raises:
+            SandboxError: the sandbox could not start a command. An agent that fails, hangs or lies raises nothing.
+        """
+        ...
+
+
+class Forge(Protocol):
+    """Where the code comes from and where results go: a local repository, or GitHub."""
+
+    async def fetch(self, run: Run) -> Path:
+        """A bare git directory of ours that holds the base branch and `datalake`, up to date."""
+        ...
+
+    async def append(self, run: Run, drafts: Sequence[Draft], files: Mapping[str, bytes]) -> Appended:
+        """Append ledger lines with their files in one commit; idempotent by entry id."""
+        ...
+
+    async def progress(self, run: Run, result: RunResult) -> None:
+        """Show where the run stands; idempotent, coalescing, never raises for a person's sake."""
+        ...
+
+    async def publish(self, run: Run, result: RunResult) -> RunResult:
+        """Publish the winner's branch and what stands around it; idempotent. Returns the result, links filled in."""
+        ...
