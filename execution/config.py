@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from execution.yamlfile import ConfigError, load_model
+
 CONFIG_PATH = ".github/optr.yml"
 
 
@@ -77,3 +79,18 @@ class Config(Part):
     scoring: Scoring = Scoring()
     review: Review = Review()
     patch: PatchRules = PatchRules()
+
+
+def load_config(data: bytes | None) -> Config:
+    """Read the repository's configuration; a repository without one gets the defaults.
+
+    Raises:
+        ConfigError: names file, line, key and what to write instead.
+    """
+    if data is None:
+        return Config()
+    config = load_model(data, Config, CONFIG_PATH)
+    ids = [check.id for check in config.checks]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ConfigError(CONFIG_PATH, f"check id {twice[0]!r} stands twice", "Give each check its own id")
+    return config

@@ -8,6 +8,7 @@ from execution.records import Attempt, Command, CommandResult, Limits, Task
 from execution.result import RunResult
 from execution.runs import Run
 from ledger.entry import Draft
+from ledger.keys import Signer
 from ledger.sequencer import Appended
 
 
@@ -46,6 +47,10 @@ class Forge(Protocol):
 
     async def append(self, run: Run, drafts: Sequence[Draft], files: Mapping[str, bytes]) -> Appended:
         """Append ledger lines with their files in one commit; idempotent by entry id."""
+        ...
+
+    def signer(self, run: Run) -> Signer:
+        """The ledger's signing key for this run's repository."""
         ...
 
     async def progress(self, run: Run, result: RunResult) -> None:

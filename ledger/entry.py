@@ -1,7 +1,33 @@
-"""Ledger entries (contract; the ledger's author completes this module)."""
+"""Ledger lines: what a caller drafts, what the sequencer seals, what a reader parses.
 
-from collections.abc import Mapping
+A sealed line, broken here for the eye only; on the branch it is one line of canonical JSON:
+
+    {"actor":"octocat","hash":"<64 hex>","id":"3f2a9c0d11e4b7a8/MAEG_CREATED","previousHash":"0",
+     "run":"3f2a9c0d11e4b7a8","seq":0,"timestamp":1764000000000,"type":"MAEG_CREATED","v":1,
+     "workflow":"issue-7", ...the draft's body...}
+
+`hash` is the hex SHA-256 of the canonical line without the member `hash`; `previousHash` is the `hash` of the line
+before, and "0" in the first. `files`, where present, maps paths relative to `datalake/` to hex SHA-256 digests.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from ledger import canonical
+from ledger.errors import DraftError, EntryError, VersionError
+from ledger.layout import check_workflow_name, is_file_path
+
+VERSION = 1
+GENESIS = "0"
+COMMON = frozenset(
+    {"v", "seq", "id", "timestamp", "type", "workflow", "run", "actor", "previousHash", "hash"},
+)
+TEXT_CHARS_MAX = 200  # characters of id, run and actor
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -25,3 +51,131 @@ class Draft:
     actor: str
     timestamp: int
     body: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line that was read and has the right shape; whether it is true is for the chain and the checkpoint to say.
+
+    Attributes:
+        line: the exact bytes, without the line feed. Hash these, never a re-serialised form.
+        record: every member, in canonical order.
+        seq, id, timestamp, previous_hash, hash: as in the line.
+        files: digests by path relative to `datalake/`; empty when the line speaks for none.
+    """
+
+    line: bytes
+    record: Mapping[str, Any]
+    seq: int
+    id: str
+    timestamp: int
+    previous_hash: str
+    hash: str
+    files: Mapping[str, str]
+
+    def true_hash(self) -> str:
+        """Compute the hash that the line should carry."""
+        return hashlib.sha256(canonical.without(self.record, "hash")).hexdigest()
+
+
+def seal(draft: Draft, seq: int, previous_hash: str) -> bytes:
+    """Give a draft its place and return the line's bytes, without the line feed.
+
+    Raises:
+        EntryError: a field has the wrong shape, a body member shadows a common field, or the line is too long.
+        CanonicalError: the body holds what canonical JSON here does not allow.
+    """
+    shadowed = sorted(COMMON & set(draft.body))
+    if shadowed:
+        raise EntryError(f"draft {draft.id!r}: body must not carry the common fields {', '.join(shadowed)}")
+    record: dict[str, object] = {
+        **draft.body,
+        "v": VERSION,
+        "seq": seq,
+        "id": draft.id,
+        "timestamp": draft.timestamp,
+        "type": draft.type,
+        "workflow": draft.workflow,
+        "run": draft.run,
+        "actor": draft.actor,
+        "previousHash": previous_hash,
+    }
+    line = canonical.encode({**record, "hash": canonical.digest(record)})
+    if len(line) > canonical.LINE_BYTES_MAX:
+        raise EntryError(
+            f"draft {draft.id!r}: the line would have {len(line)} bytes, at most {canonical.LINE_BYTES_MAX} are "
+            "allowed: put the content into a file and let the line carry its digest"
+        )
+    parse(line)
+    return line
+
+
+def parse(line: bytes) -> Entry:
+    """Read one line, strictly.
+
+    Raises:
+        CanonicalError: the bytes are not canonical JSON.
+        VersionError: the line's format version is not 1.
+        EntryError: a common field is missing or has the wrong shape.
+    """
+    record = canonical.decode(line)
+    version = record.get("v")
+    if type(version) is int and version > VERSION:
+        raise VersionError(f"format version {version} is newer than this verifier: use a newer one")
+    for name, (right, wanted) in _SHAPES.items():
+        if name not in record:
+            raise EntryError(f"field {name} is missing")
+        if not right(record[name]):
+            raise EntryError(f"field {name} must be {wanted}")
+    return Entry(
+        line=line,
+        record=record,
+        seq=record["seq"],
+        id=record["id"],
+        timestamp=record["timestamp"],
+        previous_hash=record["previousHash"],
+        hash=record["hash"],
+        files=_files(record.get("files", {})),
+    )
+
+
+def _files(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise EntryError("field files must be an object of digests by path")
+    for path, digest in value.items():
+        if not is_file_path(path) or not _is_digest(digest):
+            raise EntryError(f"field files: {ascii(path)[:200]} must be a path under workflows/ or keys/ with a digest")
+    return value
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and _HEX64.fullmatch(value) is not None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= TEXT_CHARS_MAX and value.isprintable()
+
+
+def _is_workflow(value: object) -> bool:
+    try:
+        return isinstance(value, str) and check_workflow_name(value) == value
+    except DraftError:
+        return False
+
+
+_SHAPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "v": (lambda value: type(value) is int and value == VERSION, f"the integer {VERSION}"),
+    "seq": (_is_count, "an integer from 0"),
+    "id": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
+    "timestamp": (_is_count, "milliseconds since the epoch, an integer"),
+    "type": (lambda value: isinstance(value, str) and _TYPE.fullmatch(value) is not None, "an UPPER_CASE word"),
+    "workflow": (_is_workflow, "a workflow name"),
+    "run": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
+    "actor": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
+    "previousHash": (lambda value: value == GENESIS or _is_digest(value), 'a hex SHA-256, or "0" in the first line'),
+    "hash": (_is_digest, "a hex SHA-256"),
+}

@@ -1,0 +1,126 @@
+"""From a request to a run: the one place where runs of GitHub issues begin, by label, by command or by a re-run.
+
+A run's id is derived from the delivery that asked for it, so that a redelivery, or a crash between two steps of this
+module, submits the same run again and never a second one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.intent import intent_of
+from bot.names import ISSUE_CONSTRAINTS
+from bot.payloads import Issue, Repository
+from bot.ports import Context
+from execution.runs import Run, Source
+from governance.states import RunState
+
+RUN_ID_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who asks for what.
+
+    Attributes:
+        guid: the delivery that asks.
+        repository: where.
+        installation: through which installation.
+        requester: login of the person, whose permission has been checked.
+        issue: number of the issue.
+        title, body: sanitised text.
+        intent_sha256: hash of the original text.
+        constraints, agents: as `execution.runs.Run`.
+    """
+
+    guid: str
+    repository: Repository
+    installation: int
+    requester: str
+    issue: int
+    title: str
+    body: str
+    intent_sha256: str
+    constraints: tuple[str, ...] = ISSUE_CONSTRAINTS
+    agents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What came of a request.
+
+    Attributes:
+        run: the run that stands now.
+        started: False when another run of the issue was active, and `run` is that one.
+    """
+
+    run: Run
+    started: bool
+
+
+def request_from_issue(guid: str, repository: Repository, installation: int, requester: str, issue: Issue) -> Request:
+    """Ask for what the issue said when the event happened; the payload alone counts, never a later edit."""
+    intent = intent_of(issue.title, issue.body or "")
+    return Request(
+        guid=guid,
+        repository=repository,
+        installation=installation,
+        requester=requester,
+        issue=issue.number,
+        title=intent.title,
+        body=intent.body,
+        intent_sha256=intent.sha256,
+    )
+
+
+async def start_run(context: Context, request: Request) -> Admitted:
+    """Submit the run, unless another run of the issue is active. Asking again gives the same answer."""
+    name = request.repository.full_name
+    async with context.lock(name, request.issue):
+        runs = await context.runs.runs_of_issue(name, request.issue)
+        run = _run(request, runs, context.clock_ms())
+        active = next((other for other in runs if is_active(other) and other.id != run.id), None)
+        if active is not None:
+            return Admitted(active, started=False)
+        await context.runs.submit(run)
+        return Admitted(run, started=True)
+
+
+def is_active(run: Run) -> bool:
+    """Whether a run still works or waits; an issue has at most one."""
+    return run.state is not RunState.CLOSED
+
+
+def run_id(repository_id: int, issue: int, guid: str) -> str:
+    """16 hex digits of SHA-256 over `<repository id>/<issue>/<delivery guid>`."""
+    return hashlib.sha256(f"{repository_id}/{issue}/{guid}".encode()).hexdigest()[:RUN_ID_DIGITS]
+
+
+def workflow_name(issue: int, taken: Sequence[str]) -> str:
+    """`issue-7`, then `issue-7.2`, `issue-7.3`: nothing recorded is ever overwritten."""
+    if not taken:
+        return f"issue-{issue}"
+    last = max(int(name.rpartition(".")[2]) if "." in name else 1 for name in taken)
+    return f"issue-{issue}.{last + 1}"
+
+
+def _run(request: Request, runs: Sequence[Run], now_ms: int) -> Run:
+    identity = run_id(request.repository.id, request.issue, request.guid)
+    known = next((run for run in runs if run.id == identity), None)
+    if known is not None:
+        return known
+    return Run(
+        id=identity,
+        source=Source.GITHUB,
+        repository=request.repository.full_name,
+        installation=request.installation,
+        issue=request.issue,
+        workflow=workflow_name(request.issue, [run.workflow for run in runs]),
+        requester=request.requester,
+        title=request.title,
+        body=request.body,
+        intent_sha256=request.intent_sha256,
+        constraints=request.constraints,
+        agents=request.agents,
+        created_ms=now_ms,
+    )

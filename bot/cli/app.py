@@ -1,0 +1,85 @@
+"""The commands of `optr`, and the one place where exceptions become exit statuses."""
+
+from collections.abc import Sequence
+from importlib.metadata import version as installed_version
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from bot.cli import demo, execute, score, serve, verify_ledger
+from bot.cli.output import complain, emit
+from bot.exit_codes import ExitCode
+
+EPILOG = """Examples:
+
+optr demo
+
+optr execute --workflow fix-parser --intent "Make the parser accept empty input"
+
+optr verify-ledger --repo ."""
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+    if asked:
+        emit(f"optr {installed_version('optr')}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Agents compete for a change, one wins, the record proves it."""
+
+
+def build() -> typer.Typer:
+    """The command tree."""
+    app = typer.Typer(
+        name="optr",
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"max_content_width": 120},
+    )
+    app.callback(epilog=EPILOG)(_root)
+    app.command(epilog=demo.EPILOG)(demo.demo)
+    app.command(epilog=execute.EPILOG)(execute.execute)
+    app.command(epilog=score.EPILOG)(score.score)
+    app.command("verify-ledger", epilog=verify_ledger.EPILOG)(verify_ledger.verify_ledger)
+    app.command(epilog=serve.EPILOG)(serve.serve)
+    return app
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run `optr` with these arguments and return the exit status; never raises for a person's mistake."""
+    try:
+        code = get_command(build()).main(args=list(argv), prog_name="optr", standalone_mode=False)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever it is, the person gets a message
+        return _fail(error, verbose="--verbose" in argv)
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _fail(error: Exception, *, verbose: bool) -> int:
+    from typer.exceptions import TyperException  # noqa: PLC0415 - only errors pay for what follows
+
+    if isinstance(error, TyperException):
+        return _usage(error)
+    from bot.cli.errors import as_optr_error, message  # noqa: PLC0415
+
+    complain(message(error, verbose=verbose))
+    return as_optr_error(error).code
+
+
+def _usage(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "optr"
+    text = getattr(error, "format_message", error.__str__)()
+    complain(text if not text or "Usage:" in text else f"error: {text}\n  what to do: see `{command} --help`")
+    return ExitCode.USAGE

@@ -1,0 +1,95 @@
+"""`optr demo`: a whole run on a sample project, with recorded models, no key and no network."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.cli.options import Json, Verbose
+from bot.cli.output import emit, say, show_run
+from bot.errors import OptrError
+from bot.exit_codes import ExitCode
+from bot.local_request import LocalRequest
+from execution.result import RunResult
+
+WORKFLOW = "demo"
+RECORDED = (
+    "The models of this demo are recorded: a server on this machine replays their turns over the real wire formats. "
+    "Agents, sandbox, checks, scores and ledger are the real ones."
+)
+EPILOG = """Examples:
+
+optr demo
+
+optr demo --keep /tmp/optr-demo && optr verify-ledger --repo /tmp/optr-demo"""
+
+
+def demo(
+    *,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Leave the repository here, a new or empty directory.", metavar="DIR")
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> ExitCode:
+    """Watch agents compete for a real bug fix: no key, no network, nothing left behind.
+
+    A sample project with a bug and a failing test is copied to a temporary directory, and four agents race to mend it.
+    """
+    del verbose  # read by `bot.cli.app.run`
+    from bot.settings import LocalSettings  # noqa: PLC0415 - `--help` must not wait for it
+
+    LocalSettings.from_environ(os.environ)
+    with _directory(keep) as directory, tempfile.TemporaryDirectory(prefix="optr-demo-state-") as state:
+        result = asyncio.run(_run(directory, Path(state)))
+        if as_json:
+            say(RECORDED)
+        else:
+            emit(f"{RECORDED}\n")
+        code = show_run(result, keep, as_json=as_json)
+    if keep is None:
+        say("the repository was temporary; `optr demo --keep DIR` leaves it for you to look at and to verify")
+    return code
+
+
+async def _run(directory: Path, state: Path) -> RunResult:
+    from bot.demo.cassette import demo_cassettes  # noqa: PLC0415 - the engine and the servers take a second to import
+    from bot.demo.prepare import demo_issue, prepare_project  # noqa: PLC0415
+    from bot.demo.recorded import recorded_model  # noqa: PLC0415
+    from bot.local import run_local  # noqa: PLC0415
+
+    prepare_project(directory)
+    async with recorded_model(demo_cassettes()) as model:
+        request = LocalRequest(
+            repo=directory,
+            workflow=WORKFLOW,
+            intent="\n".join(demo_issue()),
+            constraints=(),
+            agents=(),
+            state=state,
+            environ={**_settings(os.environ), **model.environ},
+            on_progress=say,
+        )
+        return await run_local(request)
+
+
+def _settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """OPTR's own settings only: a real key in the environment must not meet the recorded model."""
+    return {name: value for name, value in environ.items() if name.startswith("OPTR_")}
+
+
+@contextmanager
+def _directory(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="optr-demo-") as made:
+            yield Path(made)
+        return
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise OptrError("that is not an empty directory", where=str(keep), remedy="Give --keep a new directory")
+    keep.mkdir(parents=True, exist_ok=True)
+    yield keep.absolute()

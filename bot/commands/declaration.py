@@ -1,0 +1,107 @@
+"""What a command declares of itself; help, documentation and checks are made from it."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from bot.names import COMMAND_WORD
+from bot.payloads import Issue, Repository
+from bot.permissions import Permission
+from bot.ports import Context
+from execution.runs import Run
+
+NAMES_MAX = 16
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A named argument, written `name=value` without spaces.
+
+    Attributes:
+        name: lower case.
+        form: how the value looks, for people.
+        meaning: what it does.
+        parse: turns the value into words; raises ValueError saying what is wrong.
+    """
+
+    name: str
+    form: str
+    meaning: str
+    parse: Callable[[str], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One use of a command, its sender's permission checked.
+
+    Attributes:
+        context: what handlers may reach.
+        guid: the delivery.
+        repository, installation: where.
+        issue: the issue, or the issue side of a pull request.
+        sender: login of whoever wrote the comment.
+        arguments: parsed, by name; absent when not given.
+        commands: the whole vocabulary.
+    """
+
+    context: Context
+    guid: str
+    repository: Repository
+    installation: int
+    issue: Issue
+    sender: str
+    arguments: Mapping[str, tuple[str, ...]]
+    commands: Mapping[str, "Command"]
+
+    async def newest_run(self) -> Run | None:
+        """The run that this conversation is about: the pull request's, or the issue's newest."""
+        name, number = self.repository.full_name, self.issue.number
+        if self.issue.pull_request is not None:
+            return await self.context.runs.run_of_pull_request(name, number)
+        return next(iter(await self.context.runs.runs_of_issue(name, number)), None)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A slash command.
+
+    Attributes:
+        name: the word after `/optr`.
+        meaning: one sentence: what it does.
+        example: a line that works.
+        permission: what its user must have.
+        handle: does it; returns the answer, or an empty string when the reaction says enough. Doing it twice changes
+            nothing more.
+        arguments: named arguments, all optional.
+    """
+
+    name: str
+    meaning: str
+    example: str
+    permission: Permission
+    handle: Callable[[Call], Awaitable[str]]
+    arguments: tuple[Argument, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """The command with its arguments' forms."""
+        words = [f"[{argument.name}={argument.form}]" for argument in self.arguments]
+        return " ".join([COMMAND_WORD, self.name, *words])
+
+
+def comma_names(value: str) -> tuple[str, ...]:
+    """A list of short names, `a,b`.
+
+    Raises:
+        ValueError: too many, one twice, or not a name.
+    """
+    names = tuple(value.split(","))
+    if len(names) > NAMES_MAX:
+        raise ValueError(f"at most {NAMES_MAX} names")
+    if len(set(names)) != len(names):
+        raise ValueError("each name once")
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise ValueError("names of lower case letters, digits, - and _, with commas and no spaces between them")
+    return names

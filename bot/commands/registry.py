@@ -1,0 +1,11 @@
+"""The closed vocabulary, in the order that help shows it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bot.commands import cancel, help, rerun, run, status  # noqa: A004 - the command's own name
+from bot.commands.declaration import Command
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {module.COMMAND.name: module.COMMAND for module in (help, status, run, cancel, rerun)}
+)

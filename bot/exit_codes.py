@@ -1,0 +1,28 @@
+"""How `optr` ends: one table for the program, its documentation and its tests."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The process's exit status. Every other status is reserved."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    NO_WINNER = 3
+    INFRASTRUCTURE = 4
+    TAMPERED = 20
+    INCOMPLETE = 21
+    INTERRUPTED = 130
+
+
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.OK: "a winner, a verified ledger, or simply done",
+    ExitCode.INTERNAL: "a fault of OPTR's own; `--verbose` shows the traceback",
+    ExitCode.USAGE: "usage or configuration: an option, a setting, a file that people write",
+    ExitCode.NO_WINNER: "the run ended without a winner: `No admissible results from any agent`",
+    ExitCode.INFRASTRUCTURE: "agent or verifier infrastructure: a model API, the sandbox, git",
+    ExitCode.TAMPERED: "the ledger was tampered with",
+    ExitCode.INCOMPLETE: "the ledger is incomplete: lines, segments or checkpoints are missing",
+    ExitCode.INTERRUPTED: "interrupted from the keyboard (Ctrl-C)",
+}

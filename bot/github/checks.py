@@ -1,0 +1,82 @@
+"""Check runs, each found by our own key, edited in place, and left alone when nothing changed."""
+
+from collections.abc import Callable
+
+from cachetools import LRUCache
+
+from bot.github.client import GitHubClient
+from bot.github.errors import Call
+from bot.github.objects import CheckRunObject, read
+from bot.github.once import find_or_create
+from bot.render.check_run import CheckRun, CheckStatus
+
+REMEMBERED_MAX = 2_000
+
+
+class CheckRuns:
+    """Writes check runs of any repository.
+
+    Args:
+        app_id: ours; another App's check run with our key is not ours.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, app_id: str, clock: Callable[[], float]) -> None:
+        self._app_id = app_id
+        self._clock = clock
+        self._shown: LRUCache[tuple[str, str], tuple[CheckRun, str]] = LRUCache(maxsize=REMEMBERED_MAX)
+
+    async def put(self, client: GitHubClient, repository: str, wanted: CheckRun) -> str:
+        """Make GitHub show `wanted` and return its page; a completed check run never goes back.
+
+        Raises:
+            GitHubError: it could not be shown.
+        """
+        key = (repository.lower(), wanted.external_id)
+        shown = self._shown.get(key)
+        if shown is not None and shown[0] == wanted:
+            return shown[1]
+        found, created = await find_or_create(
+            lambda: self._find(client, repository, wanted), lambda: self._create(client, repository, wanted)
+        )
+        if not created and not _settled(found, wanted):
+            await self._update(client, repository, found.id, wanted)
+        self._shown[key] = wanted, found.html_url or ""
+        return found.html_url or ""
+
+    async def _find(self, client: GitHubClient, repository: str, wanted: CheckRun) -> CheckRunObject | None:
+        path = f"/repos/{repository}/commits/{wanted.head_sha}/check-runs"
+        query = "{?check_name,filter,per_page}"
+        variables = {"check_name": wanted.name, "filter": "all", "per_page": "100"}
+        async for item in client.getiter(path + query, variables, iterable_key="check_runs"):
+            found = read(CheckRunObject, item, Call("GET", path))
+            if found.external_id == wanted.external_id and self._is_ours(found):
+                return found
+        return None
+
+    def _is_ours(self, found: CheckRunObject) -> bool:
+        return found.app is None or str(found.app.id) == self._app_id
+
+    async def _create(self, client: GitHubClient, repository: str, wanted: CheckRun) -> CheckRunObject:
+        path = f"/repos/{repository}/check-runs"
+        answer = await client.post(path, data=wanted.create_payload(self._now_ms()))
+        return read(CheckRunObject, answer, Call("POST", path))
+
+    async def _update(self, client: GitHubClient, repository: str, number: int, wanted: CheckRun) -> None:
+        await client.patch(f"/repos/{repository}/check-runs/{number}", data=wanted.update_payload(self._now_ms()))
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+
+def _settled(found: CheckRunObject, wanted: CheckRun) -> bool:
+    """Whether GitHub shows `wanted` already, or something later than it."""
+    if found.status == CheckStatus.COMPLETED and wanted.status is not CheckStatus.COMPLETED:
+        return True
+    return (found.status, found.conclusion, found.output.title, found.output.summary, found.output.text or "") == (
+        wanted.status,
+        wanted.conclusion,
+        wanted.title,
+        wanted.summary,
+        wanted.text,
+    )

@@ -1,0 +1,174 @@
+"""The App's identity: a JWT of our own making and installation tokens narrowed to one repository and one purpose.
+
+https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
+Tokens are opaque and of any length. Nothing here writes one to a log: no representation shows a value.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jwt
+
+from bot.github.client import GitHubClient
+from bot.github.errors import Call, GitHubError, GitHubErrorCode
+from bot.github.permissions import Permissions
+
+JWT_BACKDATE_S = 60
+JWT_LIFETIME_S = 9 * 60
+JWT_REFRESH_BEFORE_S = 2 * 60
+TOKEN_REFRESH_BEFORE_S = 10 * 60
+
+
+class AppKeyError(ValueError):
+    """The App's private key cannot sign."""
+
+
+class AppJwt:
+    """Authenticates as the App itself.
+
+    Args:
+        app_id: the App's numeric id (or client id), the token's issuer.
+        private_key: PEM, RSA.
+        clock: seconds since the epoch.
+
+    Raises:
+        AppKeyError: at construction, when the key cannot sign.
+    """
+
+    def __init__(self, app_id: str, private_key: str, clock: Callable[[], float]) -> None:
+        self._app_id = app_id
+        self._private_key = private_key
+        self._clock = clock
+        self._encoded = self._sign()
+
+    def encode(self) -> str:
+        """A JWT that is good for at least two more minutes."""
+        if self._clock() >= self._refresh_at:
+            self._encoded = self._sign()
+        return self._encoded
+
+    def _sign(self) -> str:
+        now = int(self._clock())
+        self._refresh_at = now + JWT_LIFETIME_S - JWT_REFRESH_BEFORE_S
+        claims = {"iat": now - JWT_BACKDATE_S, "exp": now + JWT_LIFETIME_S, "iss": self._app_id}
+        try:
+            return jwt.encode(claims, self._private_key, algorithm="RS256")
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise AppKeyError(
+                f"the App's private key cannot sign ({type(error).__name__}): "
+                "OPTR_PRIVATE_KEY_FILE must hold the PEM file that GitHub gave for this App"
+            ) from None
+
+    async def header(self, *, refused: str = "") -> str:
+        """The Authorization header; signed anew after one was refused."""
+        if refused:
+            self._encoded = self._sign()
+        return f"Bearer {self.encode()}"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a token may touch.
+
+    Attributes:
+        installation: GitHub installation id.
+        repository: repository name without its owner; an installation has one owner.
+        permissions: name and level pairs, sorted.
+    """
+
+    installation: int
+    repository: str
+    permissions: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, installation: int, repository: str, permissions: Permissions) -> "Scope":
+        """Scope of `owner/name` with `permissions`."""
+        return cls(installation, repository.rpartition("/")[2], tuple(sorted(permissions.items())))
+
+
+@dataclass(frozen=True)
+class InstallationToken:
+    """A minted token.
+
+    Attributes:
+        value: the secret; left out of every representation.
+        expires_s: seconds since the epoch.
+    """
+
+    value: str = field(repr=False)
+    expires_s: float
+
+
+class InstallationTokens:
+    """Mints, keeps, renews and revokes installation tokens.
+
+    Args:
+        app: a client that authenticates as the App.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, app: GitHubClient, clock: Callable[[], float]) -> None:
+        self._app = app
+        self._clock = clock
+        self._tokens: dict[Scope, InstallationToken] = {}
+        self._minting: dict[Scope, asyncio.Lock] = {}
+
+    async def token(self, scope: Scope, *, refused: str = "") -> str:
+        """A token of exactly this scope that is good for at least ten more minutes, and is not `refused`.
+
+        Raises:
+            GitHubError: the installation is gone, suspended, or does not grant this scope.
+        """
+        async with self._minting.setdefault(scope, asyncio.Lock()):
+            held = self._tokens.get(scope)
+            stale = held is None or held.expires_s - self._clock() < TOKEN_REFRESH_BEFORE_S
+            if held is None or stale or held.value == refused:
+                held = self._tokens[scope] = await self._mint(scope)
+            return held.value
+
+    async def _mint(self, scope: Scope) -> InstallationToken:
+        path = f"/app/installations/{scope.installation}/access_tokens"
+        body = {"repositories": [scope.repository], "permissions": dict(scope.permissions)}
+        answer = await self._app.post(path, data=body)
+        try:
+            expires = dt.datetime.fromisoformat(answer["expires_at"])
+            value = answer["token"]
+        except (KeyError, TypeError, ValueError):
+            message = "the answer holds no token with an expiry"
+            raise GitHubError(GitHubErrorCode.UNREADABLE, Call("POST", path), message) from None
+        return InstallationToken(value, expires.timestamp())
+
+    def forget(self, scope: Scope) -> str | None:
+        """Drop the token of `scope` from here and return it, so that its holder can revoke it at GitHub."""
+        held = self._tokens.pop(scope, None)
+        return held.value if held else None
+
+    def credential(self, scope: Scope) -> "InstallationCredential":
+        """The Authorization header of `scope`, renewed as needed."""
+        return InstallationCredential(self, scope)
+
+
+class InstallationCredential:
+    """Authenticates as an installation, within a scope."""
+
+    def __init__(self, tokens: InstallationTokens, scope: Scope) -> None:
+        self._tokens = tokens
+        self._scope = scope
+
+    async def header(self, *, refused: str = "") -> str:
+        """The Authorization header; minted anew when the one in use was refused."""
+        return f"token {await self._tokens.token(self._scope, refused=refused.removeprefix('token '))}"
+
+
+class FixedCredential:
+    """One token, as it is."""
+
+    def __init__(self, token: str) -> None:
+        self._header = f"token {token}"
+
+    async def header(self, *, refused: str = "") -> str:
+        """The same header always: there is no other one."""
+        del refused
+        return self._header

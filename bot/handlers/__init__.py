@@ -1,0 +1,15 @@
+"""One file for each thing that happens on GitHub; `all_handlers` is the whole table."""
+
+from bot.handlers import check_run, issue_comment, issue_labeled, issues_closed, pull_request, pull_request_review
+from bot.router import Router
+
+_MODULES = (check_run, issue_comment, issue_labeled, issues_closed, pull_request, pull_request_review)
+
+
+def all_handlers() -> Router:
+    """Every handler of the App.
+
+    Raises:
+        DuplicateHandlerError: two files handle the same event and action.
+    """
+    return Router().including(*(module.router for module in _MODULES))

@@ -1,0 +1,31 @@
+"""The issue is closed: a run that has not yet opened its pull request is no longer wanted."""
+
+from bot import replies
+from bot.admission import is_active
+from bot.payloads import IssueEvent
+from bot.permissions import Permission
+from bot.ports import Context
+from bot.router import Delivery, Router
+
+router = Router()
+
+
+@router.on("issues", "closed", people_only=True)
+async def cancel(context: Context, delivery: Delivery) -> None:
+    """Cancel the issue's run.
+
+    A run with a pull request is left alone: merging `Closes #7` closes the issue too, and the pull request's own event
+    says how the run ended. Whoever wrote the issue may close it, so their permission is asked for.
+    """
+    event = delivery.read(IssueEvent)
+    repository, number, login = event.repository.full_name, event.issue.number, event.sender.login
+    runs = await context.runs.runs_of_issue(repository, number)
+    run = next((run for run in runs if is_active(run) and not run.pull_request), None)
+    if run is None:
+        return
+    github = context.github(event.installation.id)
+    if login != run.requester and not (await github.permission(repository, login)).allows(Permission.WRITE):
+        text = replies.closing_needs_permission(login, run)
+        await github.comment_once(repository, number, f"closing-{run.id}", text)
+        return
+    await context.runs.cancel(run.id, login)

@@ -1,0 +1,38 @@
+"""A pull request of ours changes: the gate judges its head again, or the run ends with it."""
+
+from bot.payloads import PullRequestEvent
+from bot.ports import Context
+from bot.router import Delivery, Router
+from governance.states import RunOutcome
+
+router = Router()
+
+
+@router.on("pull_request", "closed")
+async def conclude(context: Context, delivery: Delivery) -> None:
+    """Merged is accepted, closed unmerged is rejected; who did it goes on the ledger, a bot under its own name."""
+    event = delivery.read(PullRequestEvent)
+    pull = event.pull_request
+    run = await context.runs.run_of_pull_request(event.repository.full_name, pull.number)
+    if run is None or event.sender.login == context.own_login:
+        return  # not ours, or closed by us, who recorded the reason before closing it
+    actor = (pull.merged_by if pull.merged else None) or event.sender
+    outcome = RunOutcome.ACCEPTED if pull.merged else RunOutcome.REJECTED
+    facts = {
+        "pull_request": str(pull.number),
+        "merged": "true" if pull.merged else "false",
+        "head": pull.head.sha,
+        "actor_type": "bot" if actor.is_bot else "human",
+    }
+    if pull.merged and pull.merge_commit_sha:
+        facts["merge_commit"] = pull.merge_commit_sha
+    await context.runs.conclude(run.id, outcome, actor.login, facts)
+
+
+@router.on("pull_request", "opened", "reopened", "synchronize", "edited", "ready_for_review")
+async def judge(context: Context, delivery: Delivery) -> None:
+    """Judge the new head; `edited` counts because it can change the base branch."""
+    event = delivery.read(PullRequestEvent)
+    run = await context.runs.run_of_pull_request(event.repository.full_name, event.pull_request.number)
+    if run is not None:
+        await context.gate.evaluate(run, delivery.body["pull_request"])

@@ -1,0 +1,162 @@
+"""One ledger per GitHub repository: its key, its sequencer, and what the gate asks of its record."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.github.errors import GitHubError, GitHubErrorCode
+from bot.github.git import DATALAKE_REF, GitRemote, checked_repository, fetch_heads, push_commit
+from governance.events import EntryType
+from ledger.branch import GitDir
+from ledger.entry import Draft, Entry
+from ledger.errors import LedgerError
+from ledger.faults import FaultFound
+from ledger.keys import Signer
+from ledger.scan import scan
+from ledger.sequencer import Appended, Sequencer
+from ledger.source import BranchSource
+from ledger.store import CheckpointStore
+from ledger.verify import verify_branch
+
+KEY_FILE = "key"
+
+
+@dataclass(frozen=True)
+class RecordedWinner:
+    """What the verified ledger says of a run.
+
+    Attributes:
+        problem: why the ledger does not verify, one sentence; None when it does.
+        tree: the recorded winner's tree; None when the run has no recorded winner.
+        size: lines in the ledger.
+        root: hex RFC 6962 root over them.
+    """
+
+    problem: str | None
+    tree: str | None = None
+    size: int = 0
+    root: str = ""
+
+
+class Ledgers:
+    """The ledgers of all repositories.
+
+    Args:
+        state: directory for OPTR's state; keys stand under `<state>/ledgers/<owner>/<name>/`, mode 0700.
+        remote: git of those repositories.
+        checkpoints: the memory of what was signed last, outside the repositories.
+    """
+
+    def __init__(self, state: Path, remote: GitRemote, checkpoints: CheckpointStore) -> None:
+        self._root = state / "ledgers"
+        self._remote = remote
+        self._checkpoints = checkpoints
+        self._signers: dict[str, Signer] = {}
+        self._sequencers: dict[str, tuple[Sequencer, _Publisher]] = {}
+
+    def signer(self, repository: str) -> Signer:
+        """The key of `owner/name`'s ledger, made at first use; its name is `optr/<owner>/<name>`.
+
+        Raises:
+            KeyFileError: the key cannot be read safely, or was stored for another ledger.
+            NameRefusedError: it is not a repository name.
+        """
+        name = checked_repository(repository)
+        if name not in self._signers:
+            home = self._root / name
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            key = home / KEY_FILE
+            self._signers[name] = Signer.load(key) if key.exists() else Signer.generate(key, f"optr/{name}")
+        return self._signers[name]
+
+    async def append(
+        self, installation: int, repository: str, drafts: Sequence[Draft], files: Mapping[str, bytes]
+    ) -> Appended:
+        """Append on top of the remote branch and push; idempotent by entry id.
+
+        Raises:
+            LedgerError: the branch is not what was signed last, others were faster too often, or the draft is bad.
+            GitHubError: GitHub did not answer or refused; calling again finishes or repeats the append.
+        """
+        signer = self.signer(repository)
+        environment = await self._remote.environment(installation, repository)
+        async with self._remote.lock(repository):
+            sequencer, publisher = self._sequencer(repository, signer)
+            publisher.environment = environment
+            try:
+                await asyncio.to_thread(publisher.fetch)
+                return await asyncio.to_thread(sequencer.append, drafts, files)
+            finally:
+                publisher.environment = {}
+
+    async def recorded_winner(self, installation: int, repository: str, run: str) -> RecordedWinner:
+        """Fetch the branch, verify it against our key and our memory, and read what it says of `run`.
+
+        Raises:
+            GitHubError: the branch could not be fetched.
+        """
+        git_dir = await self._remote.fetch(installation, repository)
+        signer = self.signer(repository)
+        async with self._remote.lock(repository):
+            return await asyncio.to_thread(self._judge, git_dir, signer, run)
+
+    def _judge(self, git_dir: Path, signer: Signer, run: str) -> RecordedWinner:
+        try:
+            remembered = self._checkpoints.load(signer.origin)
+            if remembered is None:
+                return RecordedWinner(f"nothing is remembered of {signer.origin}")
+            found = verify_branch(git_dir, DATALAKE_REF, trusted=str(signer.vkey), remembered=remembered)
+            if found.problem is not None:
+                return RecordedWinner(f"{found.problem.detail}; {found.problem.implies}")
+            return RecordedWinner(None, _winner_tree(git_dir, run), found.entries, found.root)
+        except (LedgerError, FaultFound) as error:
+            return RecordedWinner(str(error))
+
+    def _sequencer(self, repository: str, signer: Signer) -> "tuple[Sequencer, _Publisher]":
+        name = checked_repository(repository)
+        if name not in self._sequencers:
+            publisher = _Publisher(self._remote.path(repository), self._remote.url(repository))
+            sequencer = Sequencer(self._remote.path(repository), signer, self._checkpoints, publisher)
+            self._sequencers[name] = sequencer, publisher
+        return self._sequencers[name]
+
+
+class _Publisher:
+    """Pushes ledger commits of one repository; `environment` holds a token only while an append runs."""
+
+    def __init__(self, git_dir: Path, url: str) -> None:
+        self._git_dir = git_dir
+        self._url = url
+        self.environment: Mapping[str, str] = {}
+
+    def fetch(self) -> None:
+        fetch_heads(self._git_dir, self._url, self.environment)
+
+    def __call__(self, commit: str, expected_tip: str | None) -> bool:
+        """False when the remote branch moved, after fetching it."""
+        del expected_tip  # a push without force is refused exactly when the tip is not an ancestor
+        try:
+            push_commit(self._git_dir, self._url, self.environment, commit, DATALAKE_REF)
+        except GitHubError as error:
+            if error.code is not GitHubErrorCode.GIT_REFUSED:
+                raise
+            self.fetch()
+            return False
+        return True
+
+
+def _winner_tree(git_dir: Path, run: str) -> str | None:
+    """The tree on the run's OPTR_SELECTED line; the branch has been verified."""
+    wanted = f"{run}/{EntryType.OPTR_SELECTED}"
+    trees: list[str] = []
+
+    def read(entry: Entry, _full: object, _chain: object) -> None:
+        if entry.id == wanted and isinstance(tree := entry.record.get("tree"), str):
+            trees.append(tree)
+
+    repository = GitDir(git_dir)
+    tip = repository.tip(DATALAKE_REF)
+    if tip is not None:
+        scan(BranchSource(repository, tip), read)
+    return trees[0] if len(trees) == 1 else None

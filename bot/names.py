@@ -1,0 +1,7 @@
+"""Names that people see on GitHub."""
+
+LABEL = "optr-workflow"
+CHECK_RUN = "optr"
+CHECK_GATE = "optr/gate"
+COMMAND_WORD = "/optr"
+ISSUE_CONSTRAINTS = ("github_issue", "user_reported")

@@ -1,0 +1,144 @@
+"""The parts of GitHub's webhook payloads that we read (https://docs.github.com/webhooks/webhook-events-and-payloads).
+
+Unknown members are ignored, because GitHub adds some every month; known ones must have the right type and form.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Login = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}(\[bot\])?$")]
+FullName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$")]
+Number = Annotated[int, Field(ge=1)]
+
+
+class Part(BaseModel):
+    """Immutable; strict about types, tolerant of new members."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, regex_engine="python-re")
+
+
+class Account(Part):
+    """A person, an organisation or a bot."""
+
+    login: Login
+    type: str = "User"
+
+    @property
+    def is_bot(self) -> bool:
+        """Whether a machine acts."""
+        return self.type == "Bot" or self.login.endswith("[bot]")
+
+
+class Repository(Part):
+    """A repository; `id` survives renaming."""
+
+    id: Number
+    full_name: FullName
+
+
+class Installation(Part):
+    """Where our App is installed."""
+
+    id: Number
+
+
+class Label(Part):
+    """An issue's label."""
+
+    name: str
+
+
+class Issue(Part):
+    """An issue, or the issue side of a pull request."""
+
+    number: Number
+    title: str
+    body: str | None = None
+    state: str = "open"
+    pull_request: dict[str, object] | None = None
+
+
+class App(Part):
+    """A GitHub App."""
+
+    id: Number
+
+
+class Comment(Part):
+    """An issue comment."""
+
+    id: Number
+    body: str
+    user: Account | None = None
+    performed_via_github_app: App | None = None
+
+
+class Head(Part):
+    """The commit a pull request would merge."""
+
+    sha: str
+
+
+class PullRequest(Part):
+    """A pull request."""
+
+    number: Number
+    state: str
+    merged: bool | None = None  # only the event `pull_request` says it
+    merged_by: Account | None = None
+    merge_commit_sha: str | None = None
+    head: Head
+
+
+class PullRequestLink(Part):
+    """A pull request as check runs name it."""
+
+    number: Number
+
+
+class CheckRun(Part):
+    """A check run; `external_id` begins with our run's id."""
+
+    name: str
+    external_id: str | None = None
+    app: App | None = None
+    pull_requests: tuple[PullRequestLink, ...] = Field(default=(), strict=False)
+
+
+class Event(Part):
+    """What every payload we handle has."""
+
+    sender: Account
+    repository: Repository
+    installation: Installation
+
+
+class IssueEvent(Event):
+    """`issues.*`."""
+
+    issue: Issue
+
+
+class IssueLabeled(IssueEvent):
+    """`issues.labeled`."""
+
+    label: Label
+
+
+class IssueCommented(IssueEvent):
+    """`issue_comment.created`."""
+
+    comment: Comment
+
+
+class PullRequestEvent(Event):
+    """`pull_request.*` and `pull_request_review.*`."""
+
+    pull_request: PullRequest
+
+
+class CheckRunEvent(Event):
+    """`check_run.*`."""
+
+    check_run: CheckRun

@@ -1,0 +1,131 @@
+"""What the handlers need of the engine and of GitHub, and the one record that carries it to them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+from weakref import WeakValueDictionary
+
+from bot.permissions import Permission
+from execution.result import RunResult
+from execution.runs import Run
+from governance.states import RunOutcome
+
+Reaction = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
+
+
+class Intake(Protocol):
+    """Where verified deliveries go, and the engine's life."""
+
+    async def deliver(self, guid: str, event: str, payload: bytes) -> bool:
+        """Store a delivery durably; True when work was queued, False when it is known and finished."""
+        ...
+
+    async def start(self) -> None:
+        """Come up; returns when runs can be taken."""
+        ...
+
+    async def stop(self) -> None:
+        """Go down; unfinished work is taken up at the next start."""
+        ...
+
+
+class Runs(Protocol):
+    """Runs as handlers change and read them. Every method may be called again with the same arguments."""
+
+    async def submit(self, run: Run) -> None:
+        """Store the run and start it; a known id is a no-op."""
+        ...
+
+    async def cancel(self, run_id: str, by: str) -> bool:
+        """Stop a run; False when it was closed already."""
+        ...
+
+    async def conclude(self, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> None:
+        """Close a run in review: the closing ledger line and the final comment."""
+        ...
+
+
+class RunLookup(Protocol):
+    """Reading runs."""
+
+    async def get(self, run_id: str) -> Run | None:
+        """The run, or None."""
+        ...
+
+    async def result(self, run_id: str) -> RunResult | None:
+        """What is known of it so far, or None."""
+        ...
+
+    async def runs_of_issue(self, repository: str, issue: int) -> list[Run]:
+        """Runs of an issue, newest first."""
+        ...
+
+    async def run_of_pull_request(self, repository: str, number: int) -> Run | None:
+        """The run that opened a pull request."""
+        ...
+
+
+class RunEngine(Runs, RunLookup, Protocol):
+    """Both halves."""
+
+
+class GitHub(Protocol):
+    """One installation's GitHub, as far as the handlers need it. Failures raise; the delivery is then tried again."""
+
+    async def permission(self, repository: str, login: str) -> Permission:
+        """The person's live permission; NONE for strangers and for people who do not exist."""
+        ...
+
+    async def comment_once(self, repository: str, issue: int, marker: str, text: str) -> None:
+        """Comment on an issue or pull request unless a comment of ours with this hidden marker is there."""
+        ...
+
+    async def react(self, repository: str, *, issue: int, comment: int | None, content: Reaction) -> None:
+        """React to an issue, or to one of its comments; again is a no-op."""
+        ...
+
+    async def pull_request(self, repository: str, number: int) -> Mapping[str, Any]:
+        """The pull request as GitHub's REST API shows it."""
+        ...
+
+
+class Gate(Protocol):
+    """The check `optr/gate`."""
+
+    async def evaluate(self, run: Run, pull_request: Mapping[str, Any]) -> None:
+        """Judge the pull request's present head and set the check on it; idempotent.
+
+        Args:
+            run: the run that opened it.
+            pull_request: the object `pull_request` of a payload, or of the REST API.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a handler may reach.
+
+    Attributes:
+        runs: the engine.
+        github: GitHub as seen by an installation.
+        gate: the gate.
+        own_login: our account's login, `<app slug>[bot]`.
+        app_id: our App's id.
+        clock_ms: milliseconds since the epoch.
+    """
+
+    runs: RunEngine
+    github: Callable[[int], GitHub]
+    gate: Gate
+    own_login: str
+    app_id: int
+    clock_ms: Callable[[], int]
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary, init=False, repr=False, compare=False
+    )
+
+    def lock(self, repository: str, issue: int) -> asyncio.Lock:
+        """Held from looking for an active run until the new one is stored, so that two labels make one run."""
+        return self._locks.setdefault(f"{repository}#{issue}", asyncio.Lock())

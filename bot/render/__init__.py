@@ -1,0 +1,1 @@
+"""Everything people read on GitHub, made from records by pure functions."""

@@ -1,0 +1,45 @@
+"""What OPTR says in comments of its own accord. Logins and numbers come from GitHub, nothing else is quoted."""
+
+from bot.names import COMMAND_WORD, LABEL
+from bot.permissions import Permission
+from execution.runs import Run
+
+
+def refusal(login: str, has: Permission, needs: Permission, asked: str) -> str:
+    """A polite no: what was asked, what it takes, whom to ask. Names nobody with an @ but the person refused."""
+    return (
+        f"@{login}, thank you for the interest. {asked} takes {needs} permission on this repository; yours is {has}. "
+        f"Nothing was started or changed. A maintainer can set the label `{LABEL}` on the issue."
+    )
+
+
+def refusal_marker(login: str) -> str:
+    """One refusal for each person on each issue, however often they ask."""
+    return f"refused-{login.lower().removesuffix('[bot]')}"
+
+
+def already_running(run: Run) -> str:
+    """A run of this issue is active."""
+    where = f"in pull request #{run.pull_request}" if run.pull_request else f"{run.state}"
+    return (
+        f"Run `{run.workflow}` of this issue is still open ({where}), so no second one was started. "
+        f"`{COMMAND_WORD} status` shows it, `{COMMAND_WORD} cancel` ends it."
+    )
+
+
+def already_running_marker(run: Run) -> str:
+    """Said once for each run."""
+    return f"already-running-{run.id}"
+
+
+def issue_is_closed() -> str:
+    """Closed issues start nothing."""
+    return f"This issue is closed, so no run was started. Reopen it, then set the label `{LABEL}` again."
+
+
+def closing_needs_permission(login: str, run: Run) -> str:
+    """A stranger closed the issue under a run."""
+    return (
+        f"@{login} closed the issue without write permission, so run `{run.workflow}` goes on. "
+        f"A maintainer can stop it with `{COMMAND_WORD} cancel`."
+    )

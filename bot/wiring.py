@@ -1,0 +1,170 @@
+"""The App put together: one place where settings become objects."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from bot.errors import OptrError
+from bot.forge import GitHubForge
+from bot.gate_check import GitHubGate
+from bot.github.checks import CheckRuns
+from bot.github.comments import Comments
+from bot.github.git import GitRemote
+from bot.github.installations import GitHubSettings, Installations
+from bot.github.view import InstallationView
+from bot.handlers import all_handlers
+from bot.ledgers import Ledgers
+from bot.ports import Context
+from bot.router import Dispatcher
+from bot.server import Deps
+from bot.settings import SandboxChoice, Settings
+from execution.agents.build import ModelAccess
+from execution.engine import Engine
+from execution.sandbox import SandboxError
+from execution.sandbox.probe import choose_sandbox
+from execution.store import Store, StoredCheckpoints
+from execution.world import World
+
+STATE_FILE = "state.db"
+ENGINE_FILE = "engine.db"
+LOCK_FILE = "lock"
+SCRATCH_FILE = "scratch"
+SCRATCH_PREFIX = "optr-scratch-"
+
+
+@asynccontextmanager
+async def assemble(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Deps]:
+    """Everything the server needs, closed at the end.
+
+    Raises:
+        OptrError: no sandbox works here.
+        AppKeyError: the private key cannot sign.
+    """
+    scratch = _scratch(settings.state)
+    store = Store(_url(settings, STATE_FILE))
+    try:
+        async with aiohttp.ClientSession() as session:
+            app = App(settings, environ, session, store, scratch)
+            yield Deps(engine=app, handles=all_handlers().handles)
+    finally:
+        store.close()
+        _sweep(scratch)
+
+
+class App:
+    """The engine's life with everything it needs of GitHub (`bot.ports.Intake`)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        session: aiohttp.ClientSession,
+        store: Store,
+        scratch: Path,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._store = store
+        self._scratch = scratch
+        self._installations = Installations(session, _github(settings), time.time, asyncio.sleep)
+        remote = GitRemote(settings.state, settings.github_url, self._installations.git_token)
+        ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
+        checks = CheckRuns(str(settings.app_id), time.time)
+        self._comments = Comments(self._installations.login)
+        self._gate = GitHubGate(self._installations, remote, ledgers, checks)
+        self._forge = GitHubForge(self._installations, remote, ledgers, self._gate, checks, self._comments)
+        self._engine: Engine | None = None
+        self._dispatcher: Dispatcher | None = None
+
+    async def start(self) -> None:
+        """Probe the sandbox, ask GitHub who we are, then resume and take work.
+
+        Raises:
+            OptrError: no sandbox works here.
+            GitHubError: GitHub does not know this App, or cannot be reached.
+            EngineBusyError: another process uses the state directory.
+        """
+        preference = None if self._settings.sandbox is SandboxChoice.AUTO else str(self._settings.sandbox)
+        try:
+            sandbox = await choose_sandbox(preference)
+        except SandboxError as error:
+            raise OptrError("no sandbox works here", why=str(error), remedy="Install bubblewrap") from None
+        world = World(
+            store=self._store,
+            forge=lambda _run: self._forge,
+            sandbox=sandbox,
+            access=ModelAccess(environ=self._environ),
+            scratch=self._scratch,
+            clock=time.time,
+        )
+        lock = None if self._settings.database_url else self._settings.state / LOCK_FILE
+        engine = Engine(world, _url(self._settings, ENGINE_FILE), lock, self._on_delivery)
+        context = Context(
+            runs=engine,
+            github=lambda number: InstallationView(self._installations, self._comments, number),
+            gate=self._gate,
+            own_login=await self._installations.login(),
+            app_id=self._settings.app_id,
+            clock_ms=world.now_ms,
+        )
+        self._dispatcher = Dispatcher(all_handlers(), context)
+        await engine.start()
+        self._engine = engine
+
+    async def stop(self) -> None:
+        """Stop the engine; unfinished work is resumed at the next start."""
+        if self._engine is not None:
+            await self._engine.stop()
+
+    async def deliver(self, guid: str, event: str, payload: bytes) -> bool:
+        """Store a delivery durably; False when it is known and finished."""
+        if self._engine is None:
+            raise RuntimeError("the engine is not started")
+        return await self._engine.deliver(guid, event, payload)
+
+    async def _on_delivery(self, guid: str, event: str, payload: bytes) -> None:
+        if self._dispatcher is None:
+            raise RuntimeError("a delivery was handed over before the App was ready")
+        await self._dispatcher.on_delivery(guid, event, payload)
+
+
+def _github(settings: Settings) -> GitHubSettings:
+    return GitHubSettings(
+        app_id=str(settings.app_id),
+        private_key=settings.private_key.get_secret_value(),
+        api_url=settings.github_api,
+        web_url=settings.github_url,
+    )
+
+
+def _url(settings: Settings, file: str) -> str:
+    if settings.database_url is None:
+        return f"sqlite:///{settings.state / file}"
+    scheme, _, rest = settings.database_url.get_secret_value().partition("://")
+    del scheme
+    return f"postgresql+psycopg://{rest}"
+
+
+def _scratch(state: Path) -> Path:
+    """A directory for workspaces that the sandbox's user can reach, unlike the state; the last boot's is swept.
+
+    A kill leaves workspaces behind, so the state remembers where they were.
+    """
+    remembered = state / SCRATCH_FILE
+    if remembered.exists():
+        _sweep(Path(remembered.read_text(encoding="utf-8").strip()))
+    made = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
+    made.chmod(0o711)
+    remembered.write_text(f"{made}\n", encoding="utf-8")
+    return made
+
+
+def _sweep(scratch: Path) -> None:
+    if scratch.name.startswith(SCRATCH_PREFIX):
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,112 @@
+"""The account of a run as it stands: one pure function from what is stored to what people and machines read."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from execution.agents.profiles import Profile
+from execution.artifacts import Judged, Plan, Recorded, Tried
+from execution.result import CandidateResult, RunResult
+from execution.runs import Run
+from scoring.selection import Ranked, Selection
+
+TITLE_CHARS_MAX = 120
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the stages have left so far; `tried` and `judged` are by node id."""
+
+    plan: Plan | None = None
+    tried: Mapping[str, Tried] = field(default_factory=dict)
+    judged: Mapping[str, Judged] = field(default_factory=dict)
+    selection: Selection | None = None
+    recorded: Recorded | None = None
+
+
+def account(run: Run, finished: Finished, sandbox: str) -> RunResult:
+    """Assemble the result from whatever stages have finished."""
+    plan, selection, recorded = finished.plan, finished.selection, finished.recorded
+    warnings = plan.warnings if plan else ()
+    warnings += tuple(
+        f"{verdict.evidence.agent}: {reason.text}"
+        for verdict in finished.judged.values()
+        for reason in verdict.warnings
+    )
+    return RunResult(
+        run=run.id,
+        workflow=run.workflow,
+        intent_sha256=run.intent_sha256,
+        title=run.title[:TITLE_CHARS_MAX],
+        constraints=run.constraints,
+        requester=run.requester,
+        base_branch=run.base_branch,
+        base_commit=run.base_commit,
+        state=run.state,
+        outcome=run.outcome,
+        candidates=_rows(finished),
+        winner=selection.winner if selection else None,
+        branch=f"optr/{run.workflow}" if recorded and recorded.commit else None,
+        commit=recorded.commit if recorded else None,
+        tree=recorded.tree if recorded else None,
+        why=selection.why if selection else (),
+        profile=selection.profile if selection else "",
+        checks_source=plan.checks_source if plan else "",
+        sandbox=sandbox,
+        receipt=recorded.receipt if recorded else None,
+        problem=run.problem,
+        warnings=warnings,
+        pull_request=run.pull_request or None,
+    )
+
+
+def _rows(finished: Finished) -> tuple[CandidateResult, ...]:
+    if finished.plan is None:
+        return ()
+    ranked = {place.agent: place for place in finished.selection.ranking} if finished.selection else {}
+    rows = {
+        profile.name: _row(finished, node, profile, ranked.get(profile.name))
+        for node, profile in finished.plan.profiles.items()
+    }
+    order = list(ranked) or list(rows)
+    return tuple(rows[agent] for agent in order)
+
+
+def _row(finished: Finished, node: str, profile: Profile, place: Ranked | None) -> CandidateResult:
+    row = CandidateResult(agent=profile.name, type=str(profile.type), model=profile.model)
+    if (tried := finished.tried.get(node)) is not None:
+        row = row.model_copy(update=_attempted(tried))
+    if (judged := finished.judged.get(node)) is not None:
+        row = row.model_copy(update=_measured(judged))
+    if place is not None:
+        reasons = place.why_not or row.reasons
+        row = row.model_copy(update={"score": place.score, "terms": place.terms, "reasons": reasons})
+    return row
+
+
+def _attempted(tried: Tried) -> dict[str, object]:
+    candidate = tried.candidate
+    return {
+        "outcome": candidate.attempt.outcome,
+        "claimed": candidate.attempt.report.invariants,
+        "execution_ms": candidate.execution_ms,
+        "cost_microusd": candidate.attempt.usage.cost_microusd,
+        "patch_sha256": hashlib.sha256(candidate.patch).hexdigest() if candidate.patch else None,
+        "summary": candidate.attempt.report.summary,
+        "error": candidate.attempt.error,
+    }
+
+
+def _measured(judged: Judged) -> dict[str, object]:
+    evidence = judged.evidence
+    diff = evidence.diff
+    return {
+        "admissible": evidence.admissible,
+        "reasons": evidence.violations,
+        "checks": evidence.checks,
+        "invariants": evidence.invariants,
+        "files": len(diff.paths) if diff else 0,
+        "added": diff.added if diff else 0,
+        "deleted": diff.deleted if diff else 0,
+        "ttv_ms": evidence.ttv_ms,
+    }

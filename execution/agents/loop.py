@@ -1,0 +1,208 @@
+"""The loop of a model agent: ask, run what it asks for in the sandbox, show it what came of it, until it is done.
+
+One tool, a linear history, a fresh shell for every command: the design that mini-swe-agent showed to be enough
+(https://github.com/SWE-agent/mini-swe-agent). Keys and model calls stay in this process; only commands enter the
+sandbox. Whatever happens, the trajectory and the bill survive.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from execution.agents.prompt import system_prompt, task_message
+from execution.agents.report import parse_report, scrub
+from execution.models.conversation import CommandRequest, Conversation, ToolResult, Turn
+from execution.models.errors import ModelError, ModelErrorKind
+from execution.ports import Sandbox
+from execution.records import (
+    AgentOutcome,
+    AgentReport,
+    Attempt,
+    Command,
+    CommandLimits,
+    CommandResult,
+    Limits,
+    Step,
+    Task,
+    Usage,
+)
+
+TURN_TRIES = 2  # the SDK already repeats what fails before an answer; this is for answers that break off
+THOUGHT_CHARACTERS_MAX = 2000
+# Caches and pagers would end up in the patch or wait for a key.
+SHELL_ENV = {"PYTHONDONTWRITEBYTECODE": "1", "PAGER": "cat", "GIT_PAGER": "cat", "TERM": "dumb", "CI": "1"}
+
+Connect = Callable[[str], AbstractAsyncContextManager[Conversation]]
+
+
+class _SpentError(Exception):
+    """A limit is reached; the text says which."""
+
+
+@dataclass
+class _Account:
+    """What an attempt has used so far."""
+
+    limits: Limits
+    usage: Usage = field(default_factory=Usage)
+    steps: list[Step] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Refuse the next call once a limit is reached."""
+        usage = self.usage
+        tokens = usage.fresh + usage.cached + usage.cache_write + usage.output
+        if tokens >= self.limits.tokens:
+            raise _SpentError(f"its token limit ({tokens} of {self.limits.tokens})")
+        if usage.cost_microusd >= self.limits.cost_microusd:
+            spent, allowed = usage.cost_microusd / 1e6, self.limits.cost_microusd / 1e6
+            raise _SpentError(f"its money limit (${spent:.4f} of ${allowed:.4f})")
+
+    def close(self, outcome: AgentOutcome, error: str | None, report: AgentReport | None = None) -> Attempt:
+        """The attempt's record."""
+        return Attempt(
+            outcome=outcome,
+            report=report or AgentReport(),
+            usage=self.usage,
+            error=error,
+            trajectory=tuple(self.steps),
+        )
+
+
+class ModelAgent:
+    """An agent whose brain is a model and whose hands are the sandbox.
+
+    Args:
+        name: the agent's name, as people see it.
+        connect: opens a conversation under a system prompt.
+        instructions: the profile's body.
+        fence: makes a random word per attempt that delimits untrusted text.
+    """
+
+    def __init__(self, name: str, connect: Connect, instructions: str, fence: Callable[[], str]) -> None:
+        self._name = name
+        self._connect = connect
+        self._instructions = instructions
+        self._fence = fence
+
+    async def attempt(self, task: Task, workspace: Path, sandbox: Sandbox, limits: Limits) -> Attempt:
+        """See ports.Agent."""
+        account = _Account(limits)
+        work = _Work(workspace, sandbox, account)
+        try:
+            async with asyncio.timeout(limits.wall_seconds) as clock:
+                text = await self._work(task, work)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            return account.close(AgentOutcome.TIMEOUT, timeout_sentence(self._name, limits))
+        except _SpentError as limit:
+            return account.close(AgentOutcome.BUDGET, f"Agent '{self._name}' reached {limit} before it was done.")
+        except ModelError as error:
+            outcome = AgentOutcome.AUTH if error.kind is ModelErrorKind.AUTH else AgentOutcome.FAILED
+            return account.close(outcome, error.sentence)
+        return account.close(AgentOutcome.COMPLETED, None, parse_report(text))
+
+    async def _work(self, task: Task, work: "_Work") -> str:
+        first = task_message(task, self._fence())
+        async with self._connect(system_prompt(self._instructions, work.account.limits)) as conversation:
+            turn = await _charged(work.account, lambda: conversation.say(first))
+            while turn.commands:
+                results = await work.run(turn)
+                turn = await _charged(work.account, _answering(conversation, results))
+        return turn.text
+
+
+@dataclass
+class _Work:
+    """Runs what turns ask for."""
+
+    workspace: Path
+    sandbox: Sandbox
+    account: _Account
+
+    async def run(self, turn: Turn) -> tuple[ToolResult, ...]:
+        """Results of all the turn's commands, in order: every request must be answered."""
+        if self._left() <= 0:
+            raise _SpentError(f"its limit of {self.account.limits.steps} commands")
+        results = [await self._one(request, turn) for request in turn.commands]
+        if self._left() <= 0:
+            notice = "\nNo commands are left: give your final report now."
+            results[-1] = ToolResult(id=results[-1].id, text=results[-1].text + notice)
+        return tuple(results)
+
+    def _left(self) -> int:
+        return self.account.limits.steps - len(self.account.steps)
+
+    async def _one(self, request: CommandRequest, turn: Turn) -> ToolResult:
+        if self._left() <= 0:
+            return ToolResult(id=request.id, text="Not run: no commands are left.")
+        thought = scrub(turn.thinking or turn.text)[:THOUGHT_CHARACTERS_MAX]
+        if request.problem is not None:
+            # Charged like a command, or a confused model could go on for ever.
+            text = f"Not run: {request.problem}"
+            self.account.steps.append(Step(thought=thought, command="", exit_code=None, output=text, duration_ms=0))
+            return ToolResult(id=request.id, text=text)
+        result = await self.sandbox.run(self._command(request.command))
+        text = self._shown(result)
+        self.account.steps.append(
+            Step(
+                thought=thought,
+                command=request.command,
+                exit_code=result.exit_code,
+                output=text,
+                duration_ms=result.duration_ms,
+            )
+        )
+        return ToolResult(id=request.id, text=f"{self._ending(result)}\n{text}")
+
+    def _command(self, line: str) -> Command:
+        return Command(
+            argv=("bash", "-c", line),
+            workspace=self.workspace,
+            env=dict(SHELL_ENV),
+            limits=CommandLimits(wall_seconds=self.account.limits.command_seconds),
+        )
+
+    def _shown(self, result: CommandResult) -> str:
+        return clip(result.output, self.account.limits.output_bytes)
+
+    def _ending(self, result: CommandResult) -> str:
+        if result.timed_out:
+            return f"Killed after {self.account.limits.command_seconds:g} seconds."
+        return f"Exit code {result.exit_code}."
+
+
+async def _charged(account: _Account, ask: Callable[[], Awaitable[Turn]]) -> Turn:
+    """Ask once, or again where that may help; every call is charged, and none is made beyond a limit."""
+    for tries_left in reversed(range(TURN_TRIES)):
+        account.check()
+        try:
+            turn = await ask()
+        except ModelError as error:
+            account.usage += error.usage
+            if not (error.retryable and tries_left):
+                raise
+        else:
+            account.usage += turn.usage
+            return turn
+    raise AssertionError("the last try returns or raises")
+
+
+def _answering(conversation: Conversation, results: Sequence[ToolResult]) -> Callable[[], Awaitable[Turn]]:
+    return lambda: conversation.answer(results)
+
+
+def clip(output: bytes, limit: int) -> str:
+    """Output as text, its middle left out when it is longer than `limit` bytes."""
+    if len(output) <= limit:
+        return output.decode("utf-8", "replace")
+    half = limit // 2
+    head, tail = output[:half].decode("utf-8", "replace"), output[-half:].decode("utf-8", "replace")
+    return f"{head}\n[… {len(output) - 2 * half} bytes left out …]\n{tail}"
+
+
+def timeout_sentence(name: str, limits: Limits) -> str:
+    """The seed's words for an attempt that ran out of time."""
+    return f"Agent '{name}' timed out after {round(limits.wall_seconds * 1000)}ms"

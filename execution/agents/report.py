@@ -1,0 +1,51 @@
+"""The typed report at the end of an attempt, read out of whatever text the agent produced."""
+
+import json
+from typing import Any
+
+from execution.records import AgentReport
+
+TEXT_CHARACTERS_MAX = 200_000
+OPENINGS_MAX = 200
+FIELD_CHARACTERS_MAX = 4000
+CLAIMS_MAX = 100
+CLAIM_CHARACTERS_MAX = 100
+REPORT_KEYS = frozenset(AgentReport.model_fields)
+
+
+def parse_report(text: str) -> AgentReport:
+    """The last JSON object in `text` that looks like a report; empty claims when there is none."""
+    found = _last_object(text[-TEXT_CHARACTERS_MAX:])
+    claims = found.get("invariants")
+    names = [claim for claim in claims if isinstance(claim, str)] if isinstance(claims, list) else []
+    return AgentReport(
+        summary=_words(found.get("summary")),
+        invariants=tuple(scrub(name)[:CLAIM_CHARACTERS_MAX] for name in names[:CLAIMS_MAX]),
+        risks=_words(found.get("risks")),
+        rollback=_words(found.get("rollback")),
+    )
+
+
+def scrub(text: str) -> str:
+    """`text` without lone surrogates, which JSON can smuggle in and UTF-8 cannot carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _last_object(text: str) -> dict[str, Any]:
+    decoder = json.JSONDecoder()
+    found: dict[str, Any] = {}
+    position, openings = text.find("{"), 0
+    while position >= 0 and openings < OPENINGS_MAX:
+        openings += 1
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            end = position + 1
+        else:
+            found = value if isinstance(value, dict) and value.keys() & REPORT_KEYS else found
+        position = text.find("{", end)
+    return found
+
+
+def _words(value: object) -> str:
+    return scrub(value)[:FIELD_CHARACTERS_MAX] if isinstance(value, str) else ""

@@ -1,0 +1,110 @@
+"""What each stage leaves in the store: written once, read by every later stage, the source of the record."""
+
+from execution.agents.profiles import Profile
+from execution.config import Check, Config
+from execution.records import Candidate, Limits, Record
+from execution.result import Receipt
+from governance.graph import Graph
+from governance.intent import Intent
+from governance.mandate import Mandate
+from governance.report import Report
+from governance.settlement import Aggregate, Settlement
+from governance.tokens import DispatchToken
+from scoring.evidence import Evidence, Reason
+
+PLAN = "plan"
+SELECTION = "selection"
+RECORDED = "recorded"
+RESULT = "result"
+
+
+def token_name(node: str) -> str:
+    """The name of a node's dispatch token."""
+    return f"token:{node}"
+
+
+def tried_name(node: str) -> str:
+    """The name of a node's attempt."""
+    return f"tried:{node}"
+
+
+def judged_name(node: str) -> str:
+    """The name of a node's verdict."""
+    return f"judged:{node}"
+
+
+class Plan(Record):
+    """What will happen, frozen before anything is dispatched.
+
+    Attributes:
+        intent, graph, mandates: see governance.
+        config, config_digest: the repository's configuration at the base commit; hex SHA-256 of its bytes or "".
+        checks, checks_source: what judges every candidate, and one sentence on where that came from.
+        base_branch, base_commit: what candidates are written against.
+        workflow: the unique directory name.
+        profiles, limits: by node id.
+        instructions: the repository's own agent instructions at the base commit.
+        context: facts about the repository for the agents.
+        warnings: what a reader should know.
+        planned_ms: milliseconds since the epoch.
+    """
+
+    intent: Intent
+    graph: Graph
+    mandates: tuple[Mandate, ...]
+    config: Config
+    config_digest: str
+    checks: tuple[Check, ...]
+    checks_source: str
+    base_branch: str
+    base_commit: str
+    workflow: str
+    profiles: dict[str, Profile]
+    limits: dict[str, Limits]
+    instructions: str
+    context: str
+    warnings: tuple[str, ...]
+    planned_ms: int
+
+    def mandate(self, node: str) -> Mandate:
+        """The mandate of one node."""
+        return next(mandate for mandate in self.mandates if mandate.node == node)
+
+
+class Dispatched(Record):
+    """A node's permission to start."""
+
+    token: DispatchToken
+    dispatched_ms: int
+
+
+class Tried(Record):
+    """A node's candidate and when it was handed back."""
+
+    candidate: Candidate
+    executed_ms: int
+
+
+class Judged(Record):
+    """What we measured about a candidate, and the report made of it."""
+
+    evidence: Evidence
+    warnings: tuple[Reason, ...]
+    report: Report
+    reported_ms: int
+
+
+class Recorded(Record):
+    """What stands on the datalake branch for this run.
+
+    Attributes:
+        commit, tree: the winner's; None without one.
+        settlements, aggregate: see governance.settlement.
+        receipt: the ledger receipt.
+    """
+
+    commit: str | None
+    tree: str | None
+    settlements: tuple[Settlement, ...]
+    aggregate: Aggregate
+    receipt: Receipt

@@ -1,0 +1,173 @@
+"""The durable engine: a narrow front over DBOS, so that it can be replaced.
+
+A run's id is its workflow's id and a delivery's GUID is its workflow's id, so asking twice is asking once. On SQLite
+one process owns the state directory, held by an exclusive lock; the application version is pinned, because a hash of
+the source would orphan every unfinished run at each upgrade.
+"""
+
+import asyncio
+import fcntl
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+
+from execution.artifacts import RESULT
+from execution.flows import Deliver, Flows, register
+from execution.result import RunResult
+from execution.runs import Run
+from execution.world import World
+from governance.states import RunOutcome, RunState
+
+APPLICATION_VERSION = "optr-1"
+EXECUTOR = "optr"
+RUNS_QUEUE = "optr-runs"
+DELIVERIES_QUEUE = "optr-deliveries"
+RUNS_AT_ONCE_MAX = 4
+DELIVERIES_AT_ONCE_MAX = 8
+QUEUE_POLL_SECONDS = 0.1
+FINAL_STATUS = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
+
+
+class EngineBusyError(RuntimeError):
+    """Another process owns the state directory."""
+
+
+class Engine:
+    """Starts, cancels and awaits durable work.
+
+    Args:
+        world: the stages' dependencies.
+        database_url: where DBOS keeps its journal, an SQLAlchemy URL.
+        lock: file that one process holds exclusively; None for a database that several processes may share.
+        on_delivery: called once per webhook delivery, inside a durable step.
+    """
+
+    def __init__(self, world: World, database_url: str, lock: Path | None, on_delivery: Deliver) -> None:
+        self._world = world
+        self._url = database_url
+        self._lock_path = lock
+        self._lock: IO[str] | None = None
+        self._on_delivery = on_delivery
+        self._flows: Flows | None = None
+
+    async def start(self) -> None:
+        """Take the lock, register the workflows and resume what a crash left unfinished.
+
+        Raises:
+            EngineBusyError: another process holds the lock.
+        """
+        self._take_lock()
+        quieten()
+        config: DBOSConfig = {
+            "name": "optr",
+            "system_database_url": self._url,
+            "application_version": APPLICATION_VERSION,
+            "executor_id": EXECUTOR,
+            "log_level": "WARNING",
+            "notification_listener_polling_interval_sec": QUEUE_POLL_SECONDS,
+        }
+        DBOS(config=config)
+        self._flows = register(self._world, self._on_delivery)
+        DBOS.launch()
+        for name, limit in ((RUNS_QUEUE, RUNS_AT_ONCE_MAX), (DELIVERIES_QUEUE, DELIVERIES_AT_ONCE_MAX)):
+            await DBOS.register_queue_async(
+                name, worker_concurrency=limit, polling_interval_sec=QUEUE_POLL_SECONDS, on_conflict="always_update"
+            )
+
+    async def stop(self) -> None:
+        """Stop taking work; what runs is resumed at the next start."""
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def submit(self, run: Run) -> None:
+        """Store a run and start it; a run already known is left as it is."""
+        self._world.store.add(run)
+        with SetWorkflowID(run.id):
+            await DBOS.enqueue_workflow_async(RUNS_QUEUE, self._ready.run, run.id)  # type: ignore[arg-type]
+
+    async def deliver(self, guid: str, event: str, payload: bytes) -> bool:
+        """Take a delivery durably; False when this GUID is known and its work is done."""
+        identity = f"delivery-{guid}"
+        if (status := await DBOS.get_workflow_status_async(identity)) is not None and status.status in FINAL_STATUS:
+            return False
+        with SetWorkflowID(identity):
+            await DBOS.enqueue_workflow_async(
+                DELIVERIES_QUEUE,
+                self._ready.deliver,  # type: ignore[arg-type]
+                guid,
+                event,
+                payload,
+            )
+        return True
+
+    async def cancel(self, run_id: str, by: str) -> bool:
+        """Stop a run and close it as cancelled; False when it was closed before."""
+        run = self._world.run(run_id)
+        if run.state is RunState.CLOSED:
+            return False
+        await DBOS.cancel_workflow_async(run_id, cancel_children=True)
+        await self.conclude(run_id, RunOutcome.CANCELLED, by, {})
+        return True
+
+    async def conclude(self, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> None:
+        """Close a run with its closing ledger line and final word; the first conclusion stands."""
+        with SetWorkflowID(f"{run_id}.close.{outcome}"):
+            handle: Any = await DBOS.start_workflow_async(
+                self._ready.close,  # type: ignore[arg-type]
+                run_id,
+                str(outcome),
+                by,
+                dict(facts),
+            )
+        await handle.get_result(polling_interval_sec=QUEUE_POLL_SECONDS)
+
+    async def wait(self, run_id: str) -> RunResult:
+        """The account of a run once its workflow has ended, which for GitHub runs means: it is in review or closed."""
+        handle: Any = await DBOS.retrieve_workflow_async(run_id)
+        await handle.get_result(polling_interval_sec=QUEUE_POLL_SECONDS)
+        return self._world.store.load(run_id, RESULT, RunResult)
+
+    async def get(self, run_id: str) -> Run | None:
+        """A run's row."""
+        return self._world.store.get(run_id)
+
+    async def result(self, run_id: str) -> RunResult | None:
+        """A run's account as last shown."""
+        return self._world.store.find(run_id, RESULT, RunResult)
+
+    async def runs_of_issue(self, repository: str, issue: int) -> list[Run]:
+        """Runs of an issue, newest first."""
+        return self._world.store.of_issue(repository, issue)
+
+    async def run_of_pull_request(self, repository: str, number: int) -> Run | None:
+        """The run that opened a pull request."""
+        return self._world.store.of_pull_request(repository, number)
+
+    @property
+    def _ready(self) -> Flows:
+        if self._flows is None:
+            raise RuntimeError("the engine is not started")
+        return self._flows
+
+    def _take_lock(self) -> None:
+        if self._lock_path is None:
+            return
+        self._lock = self._lock_path.open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise EngineBusyError(
+                f"another OPTR process uses the state directory {self._lock_path.parent}; stop it, give this one"
+                " another directory with OPTR_STATE, or share a PostgreSQL database with OPTR_DATABASE_URL"
+            ) from None
+
+
+def quieten() -> None:
+    """Leave the engine's own start-up chatter out of our output; its warnings stay."""
+    logging.getLogger("dbos").setLevel(logging.WARNING)

@@ -1,0 +1,176 @@
+"""The order of a run, as durable workflows: stages in steps, one child workflow per node.
+
+The rules that keep recovery sound: a branch is a child workflow; handles are awaited in a fixed order; no gather, task
+group or create_task in a workflow body; every effect is a step; the step's stage is idempotent. A crash anywhere
+resumes at the step that was running.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dbos import DBOS, SetWorkflowID
+
+from execution import crashpoints
+from execution.artifacts import Plan
+from execution.problems import RunProblem
+from execution.stages.attempt import attempt
+from execution.stages.conclude import conclude
+from execution.stages.decide import decide
+from execution.stages.dispatch import dispatch
+from execution.stages.judge import judge
+from execution.stages.plan import plan
+from execution.stages.publish import publish, show
+from execution.stages.record import record, record_plan
+from execution.world import World
+from governance.states import RunOutcome, RunState
+
+STEP_ATTEMPTS_MAX = 4
+STEP_RETRY_SECONDS = 0.5
+
+_LOG = logging.getLogger(__name__)
+
+Deliver = Callable[[str, str, bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Flows:
+    """The registered workflows: callables that the engine starts by id."""
+
+    run: Callable[[str], Awaitable[None]]
+    node: Callable[[str, str], Awaitable[dict[str, str] | None]]
+    close: Callable[[str, str, str, dict[str, str]], Awaitable[bool]]
+    deliver: Callable[[str, str, bytes], Awaitable[None]]
+
+
+def register(world: World, on_delivery: Deliver) -> Flows:
+    """Register the workflows of this process under fixed names; recovery finds them by name after a restart."""
+
+    @DBOS.workflow(name="optr.node")
+    async def node_flow(run_id: str, node: str) -> dict[str, str] | None:
+        return await _node(world, run_id, node)
+
+    @DBOS.workflow(name="optr.run")
+    async def run_flow(run_id: str) -> None:
+        await _run(world, run_id, node_flow)
+
+    @DBOS.workflow(name="optr.close")
+    async def close_flow(run_id: str, outcome: str, by: str, facts: dict[str, str]) -> bool:
+        return await _close(world, run_id, RunOutcome(outcome), by, facts)
+
+    @DBOS.workflow(name="optr.deliver")
+    async def deliver_flow(guid: str, event: str, payload: bytes) -> None:
+        await _step("deliver", on_delivery, guid, event, payload)
+
+    return Flows(run=run_flow, node=node_flow, close=close_flow, deliver=deliver_flow)
+
+
+async def _run(world: World, run_id: str, node_flow: Callable[[str, str], Any]) -> None:
+    """One governed execution, from received to published."""
+    try:
+        await _step("announce", show, world, run_id)
+        made = Plan.model_validate_json(await _step("plan", _plan_json, world, run_id))
+        await _step("record_plan", _record_plan, world, run_id)
+        await _step("executing", _move, world, run_id, RunState.EXECUTING)
+        handles = []
+        for node in made.graph.agent_nodes:
+            with SetWorkflowID(f"{run_id}.{node.id}"):
+                handles.append(await DBOS.start_workflow_async(node_flow, run_id, node.id))
+        problems = [await handle.get_result(polling_interval_sec=0.1) for handle in handles]
+        _raise_first(problems)
+        await _step("decide", _decide, world, run_id)
+        await _step("record", _record, world, run_id)
+        await _step("publish", publish, world, run_id)
+    except RunProblem as problem:
+        await _close(world, run_id, problem.outcome, "optr", {"problem": str(problem), "code": problem.code})
+    except Exception as error:  # noqa: BLE001 - what was not foreseen ends the run in the open, not in silence
+        _LOG.exception("run %s failed", run_id)
+        text = f"internal error: {type(error).__name__}: {error}"[:500]
+        await _close(world, run_id, RunOutcome.FAILED, "optr", {"problem": text, "code": "INTERNAL"})
+    else:
+        await _step("show", show, world, run_id)
+
+
+def _raise_first(problems: Sequence[Mapping[str, str] | None]) -> None:
+    for problem in problems:
+        if problem is not None:
+            raise RunProblem(problem["text"], outcome=RunOutcome(problem["outcome"]), code=problem["code"])
+
+
+async def _node(world: World, run_id: str, node: str) -> dict[str, str] | None:
+    """One node: permission, attempt, verdict. A problem is returned, because a sibling must not be harmed by it."""
+    try:
+        await _step("dispatch", _dispatch, world, run_id, node, f"{run_id}.{node}")
+        await _step("attempt", _attempt, world, run_id, node, preemptible=True)
+        await _step("show_attempt", show, world, run_id)
+        await _step("judge", _judge, world, run_id, node, preemptible=True)
+        await _step("show_verdict", show, world, run_id)
+    except RunProblem as problem:
+        return {"text": str(problem), "outcome": str(problem.outcome), "code": problem.code}
+    return None
+
+
+async def _close(world: World, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> bool:
+    closed: bool = await _step("conclude", conclude, world, run_id, outcome, by, dict(facts))
+    await _step("show_end", show, world, run_id)
+    return closed
+
+
+async def _step(name: str, stage: Callable[..., Any], *args: Any, preemptible: bool = False) -> Any:
+    """Run a stage as a checkpointed step; problems of the run are final, everything else is tried again."""
+
+    async def body() -> Any:
+        crashpoints.reach(f"before_{name}")
+        made = await stage(*args)
+        crashpoints.reach(f"after_{name}")
+        return made
+
+    return await DBOS.run_step_async(
+        {
+            "name": name,
+            "retries_allowed": True,
+            "max_attempts": STEP_ATTEMPTS_MAX,
+            "interval_seconds": STEP_RETRY_SECONDS,
+            "should_retry": _may_pass,
+            "preemptible": preemptible,
+        },
+        body,
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    return not isinstance(error, RunProblem | KeyError | ValueError)
+
+
+async def _plan_json(world: World, run_id: str) -> str:
+    return (await plan(world, run_id)).model_dump_json()
+
+
+async def _record_plan(world: World, run_id: str) -> None:
+    await record_plan(world, run_id)
+
+
+async def _move(world: World, run_id: str, state: RunState) -> None:
+    world.store.move(run_id, state)
+
+
+async def _dispatch(world: World, run_id: str, node: str, consumer: str) -> None:
+    await dispatch(world, run_id, node, consumer)
+
+
+async def _attempt(world: World, run_id: str, node: str) -> None:
+    await attempt(world, run_id, node)
+
+
+async def _judge(world: World, run_id: str, node: str) -> None:
+    await judge(world, run_id, node)
+
+
+async def _decide(world: World, run_id: str) -> None:
+    world.store.move(run_id, RunState.VERIFYING)
+    decide(world, run_id)
+
+
+async def _record(world: World, run_id: str) -> None:
+    await record(world, run_id)

@@ -1,0 +1,80 @@
+"""Let one agent write its candidate in a workspace of its own, and take the patch ourselves."""
+
+import asyncio
+import logging
+import time
+
+from execution.agents.build import AgentUnavailableError, build_agent
+from execution.artifacts import PLAN, Plan, Tried, tried_name
+from execution.ports import Agent
+from execution.problems import InfrastructureProblem
+from execution.records import AgentOutcome, Attempt, Candidate, Limits, Task
+from execution.sandbox import SandboxError
+from execution.workspace import Workspace, discard, prepare, take_patch
+from execution.world import World
+
+TIMEOUT_GRACE_SECONDS = 15.0  # the agent's own clock should stop it; this one stops an agent that ignores it
+ERROR_CHARS_MAX = 500
+
+_LOG = logging.getLogger(__name__)
+
+
+async def attempt(world: World, run_id: str, node: str) -> Tried:
+    """Run the node's agent, or return what it already handed back.
+
+    Raises:
+        InfrastructureProblem: workspace or sandbox failed; the agent is not to blame.
+    """
+    if (standing := world.store.find(run_id, tried_name(node), Tried)) is not None:
+        return standing
+    plan = world.store.load(run_id, PLAN, Plan)
+    run = world.run(run_id)
+    git_dir = await world.forge(run).fetch(run)
+    workspace = await asyncio.to_thread(prepare, git_dir, plan.base_commit, world.scratch)
+    try:
+        candidate = await _candidate(world, plan, node, workspace)
+    except SandboxError as error:
+        raise InfrastructureProblem(f"the sandbox failed: {error}", code="VERIFIER_INFRA") from error
+    finally:
+        await asyncio.to_thread(discard, workspace)
+    world.store.put(run_id, tried_name(node), Tried(candidate=candidate, executed_ms=world.now_ms()))
+    return world.store.load(run_id, tried_name(node), Tried)
+
+
+async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) -> Candidate:
+    profile, limits = plan.profiles[node], plan.limits[node]
+    task = Task(
+        run=plan.graph.run,
+        node=node,
+        intent=f"{plan.intent.title}\n\n{plan.intent.body}".strip(),
+        constraints=plan.intent.constraints,
+        instructions=plan.instructions,
+        context=plan.context,
+    )
+    started = time.monotonic()
+    try:
+        agent = build_agent(profile, world.access)
+    except AgentUnavailableError as error:
+        made = Attempt(outcome=AgentOutcome.AUTH, error=str(error))
+    else:
+        made = await _guarded(agent, profile.name, task, workspace, world, limits)
+    execution_ms = int((time.monotonic() - started) * 1000)
+    patch = b""
+    if made.outcome is AgentOutcome.COMPLETED:
+        patch = await asyncio.to_thread(take_patch, workspace)
+    return Candidate(agent=profile.name, attempt=made, patch=patch, execution_ms=execution_ms)
+
+
+async def _guarded(agent: Agent, name: str, task: Task, workspace: Workspace, world: World, limits: Limits) -> Attempt:
+    """The attempt, whatever the agent does: it may fail, hang or break its own promise not to raise."""
+    try:
+        async with asyncio.timeout(limits.wall_seconds + TIMEOUT_GRACE_SECONDS):
+            return await agent.attempt(task, workspace.tree, world.sandbox, limits)
+    except TimeoutError:
+        text = f"Agent '{name}' timed out after {int(limits.wall_seconds * 1000)}ms"
+        return Attempt(outcome=AgentOutcome.TIMEOUT, error=text)
+    except SandboxError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one agent that breaks must not take the race down with it
+        _LOG.exception("agent %s broke", name)
+        return Attempt(outcome=AgentOutcome.FAILED, error=f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX])

@@ -1,0 +1,72 @@
+"""Close a run: one closing ledger line, one final word. The first conclusion stands."""
+
+from collections.abc import Mapping
+
+from execution.artifacts import PLAN, RECORDED, RESULT, Plan, Recorded
+from execution.redaction import secrets_of
+from execution.result import RunResult
+from execution.runs import Run
+from execution.stages.publish import current
+from execution.stages.record import receipt_of
+from execution.world import World
+from governance.events import EntryType
+from governance.states import RunOutcome, RunState
+from governance.wrap import wrap
+from ledger.entry import Draft
+
+_TYPES = {
+    RunOutcome.ACCEPTED: EntryType.WRAP_ORCH_ACCEPTED,
+    RunOutcome.REJECTED: EntryType.WRAP_ORCH_REJECTED,
+    RunOutcome.CANCELLED: EntryType.RUN_CANCELLED,
+}
+_WRAPS = (RunOutcome.ACCEPTED, RunOutcome.REJECTED)
+
+
+async def conclude(world: World, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> bool:
+    """Close the run as `outcome`; False when it was closed before.
+
+    Args:
+        world: dependencies.
+        run_id: the run.
+        outcome: accepted or rejected after review; cancelled, failed and the others before it.
+        by: who caused it.
+        facts: further members of the closing line: `problem`, `mergeCommit` and the like.
+    """
+    secrets = secrets_of(world.access.environ)
+    facts = {name: secrets.redact(text) for name, text in facts.items()}
+    run = world.run(run_id)
+    if run.state is RunState.CLOSED:
+        return False
+    plan = world.store.find(run_id, PLAN, Plan)
+    if plan is not None:
+        # The line first: if we die after it, the next try finds it by id and only closes the row.
+        await _record_closing(world, run, plan, outcome, by, facts)
+    world.store.move(run_id, RunState.CLOSED, outcome=outcome, problem=facts.get("problem"))
+    return True
+
+
+async def _record_closing(
+    world: World, run: Run, plan: Plan, outcome: RunOutcome, by: str, facts: Mapping[str, str]
+) -> None:
+    kind = _TYPES.get(outcome, EntryType.RUN_FAILED)
+    now_ms = world.now_ms()
+    body: dict[str, object] = {"outcome": str(outcome), **facts}
+    recorded = world.store.find(run.id, RECORDED, Recorded)
+    if outcome in _WRAPS and recorded is not None:
+        made = wrap(
+            plan.graph,
+            recorded.aggregate,
+            recorded.settlements,
+            accepted=outcome is RunOutcome.ACCEPTED,
+            by=by,
+            head_commit=run.head_commit,
+            when_ms=now_ms,
+        )
+        body["wrap"] = made.model_dump(mode="json")
+    # One id for every way to close, so that a run can hold one closing line only.
+    draft = Draft(
+        id=f"{run.id}/WRAP", type=str(kind), workflow=plan.workflow, run=run.id, actor=by, timestamp=now_ms, body=body
+    )
+    appended = await world.forge(run).append(run, [draft], {})
+    shown = world.store.find(run.id, RESULT, RunResult) or current(world, run.id)
+    world.store.replace(run.id, RESULT, shown.model_copy(update={"receipt": receipt_of(appended, draft.id)}))

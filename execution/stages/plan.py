@@ -1,0 +1,216 @@
+"""Freeze what will happen: base commit, configuration, checks, agents, graph and mandates."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from execution.agents.build import AgentSettingError, AgentUnavailableError, build_agent, limits_for
+from execution.agents.profiles import Profile, load_profiles
+from execution.artifacts import PLAN, Plan
+from execution.checks import detect
+from execution.config import CONFIG_PATH, Check, Config, load_config
+from execution.gitcmd import GitError, run_git
+from execution.problems import SetupProblem
+from execution.records import Limits
+from execution.runs import Run
+from execution.world import World
+from execution.yamlfile import ConfigError
+from governance.graph import Graph, race
+from governance.intent import Intent
+from governance.mandate import Mandate, issue
+from governance.states import RunState
+
+AGENTS_MAX = 16
+CONTEXT_FILES_MAX = 400
+INSTRUCTIONS_CHARS_MAX = 16_000
+INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md")
+PROFILES_DIRECTORY = ".github/agents"
+PROFILE_SUFFIX = ".agent.md"
+VERIFY_SLACK_MS = 3_600_000  # a mandate outlives its attempt, because its candidate is still being verified
+
+
+async def plan(world: World, run_id: str) -> Plan:
+    """Make the plan, or return the one that stands.
+
+    Raises:
+        SetupProblem: configuration, profiles or keys are in the way.
+    """
+    if (standing := world.store.find(run_id, PLAN, Plan)) is not None:
+        return standing
+    run = world.run(run_id)
+    git_dir = await world.forge(run).fetch(run)
+    made = await asyncio.to_thread(_make, world, run, git_dir)
+    world.store.put(run_id, PLAN, made)
+    made = world.store.load(run_id, PLAN, Plan)
+    world.store.move(run_id, RunState.ADMITTED)
+    world.store.move(
+        run_id,
+        RunState.PLANNED,
+        base_commit=made.base_commit,
+        base_branch=made.base_branch,
+        workflow=made.workflow,
+    )
+    return made
+
+
+def _make(world: World, run: Run, git_dir: Path) -> Plan:
+    base = run.base_commit or resolve_base(git_dir, run.base_branch)
+    paths = tuple(run_git(git_dir, "ls-tree", "-r", "-z", "--name-only", base).decode("utf-8", "replace").split("\0"))
+    raw_config = read_blob(git_dir, base, CONFIG_PATH)
+    try:
+        config = load_config(raw_config)
+        known = load_profiles(_profile_files(git_dir, base, paths))
+    except ConfigError as error:
+        raise SetupProblem(str(error), code="CONFIG_INVALID") from None
+    checks, source = _checks(config, paths)
+    profiles, warnings = _line_up(world, run.agents or config.agents, known, explicit=bool(run.agents))
+    workflow = unique_workflow(git_dir, run.workflow)
+    intent = Intent(
+        workflow=workflow,
+        title=run.title,
+        body=run.body,
+        intent_sha256=run.intent_sha256,
+        constraints=run.constraints,
+        base_commit=base,
+        config_digest=hashlib.sha256(raw_config).hexdigest() if raw_config is not None else "",
+        requester=run.requester,
+    )
+    now_ms = world.now_ms()
+    graph = race(run.id, [profile.name for profile in profiles])
+    by_node = {node.id: profile for node in graph.agent_nodes for profile in profiles if profile.name == node.agent}
+    limits = _limits(world, by_node)
+    return Plan(
+        intent=intent,
+        graph=graph,
+        mandates=_mandates(graph, intent, limits, now_ms),
+        config=config,
+        config_digest=intent.config_digest,
+        checks=checks,
+        checks_source=source,
+        base_branch=run.base_branch,
+        base_commit=base,
+        workflow=workflow,
+        profiles=by_node,
+        limits=limits,
+        instructions=_instructions(git_dir, base, paths),
+        context=_context(paths, checks),
+        warnings=warnings,
+        planned_ms=now_ms,
+    )
+
+
+def _checks(config: Config, paths: tuple[str, ...]) -> tuple[tuple[Check, ...], str]:
+    if config.checks:
+        return config.checks, f"declared in {CONFIG_PATH} on the base commit"
+    return detect(path for path in paths if path)
+
+
+def _line_up(
+    world: World, names: tuple[str, ...], known: dict[str, Profile], *, explicit: bool
+) -> tuple[list[Profile], tuple[str, ...]]:
+    """The profiles that can run, and a warning for each that cannot.
+
+    An agent asked for by name must be available; one that the configuration lists may sit out with a warning, as long
+    as another is left.
+    """
+    if len(names) > AGENTS_MAX or len(set(names)) != len(names):
+        raise SetupProblem(f"agents: at most {AGENTS_MAX}, each once; found {', '.join(names)}", code="CONFIG_INVALID")
+    ready: list[Profile] = []
+    missing: list[str] = []
+    for name in names:
+        if name not in known:
+            choice = ", ".join(sorted(known))
+            raise SetupProblem(f"no agent is called {name!r}; known agents: {choice}", code="AGENT_UNKNOWN")
+        try:
+            build_agent(known[name], world.access)
+        except AgentUnavailableError as error:
+            if explicit:
+                raise SetupProblem(str(error), code="AGENT_UNAVAILABLE") from None
+            missing.append(str(error))
+        else:
+            ready.append(known[name])
+    if not ready:
+        raise SetupProblem(" ".join(missing) or "no agents are configured", code="AGENT_UNAVAILABLE")
+    return ready, tuple(missing)
+
+
+def _limits(world: World, profiles: Mapping[str, Profile]) -> dict[str, Limits]:
+    try:
+        return {node: limits_for(profile, world.access.environ) for node, profile in profiles.items()}
+    except AgentSettingError as error:
+        raise SetupProblem(str(error), code="CONFIG_INVALID") from None
+
+
+def _mandates(graph: Graph, intent: Intent, limits: dict[str, Limits], now_ms: int) -> tuple[Mandate, ...]:
+    widest = list(limits.values())
+    return issue(
+        graph,
+        intent,
+        paths=("**",),
+        budget_microusd=max(limit.cost_microusd for limit in widest),
+        tokens=max(limit.tokens for limit in widest),
+        steps=max(limit.steps for limit in widest),
+        deadline_ms=now_ms + int(max(limit.wall_seconds for limit in widest) * 1000) + VERIFY_SLACK_MS,
+        inputs={"intent": intent.intent_sha256, "base": hashlib.sha256(intent.base_commit.encode()).hexdigest()},
+    )
+
+
+def resolve_base(git_dir: Path, branch: str) -> str:
+    """The commit at a branch's tip.
+
+    Raises:
+        SetupProblem: the branch has no commit.
+    """
+    try:
+        return run_git(git_dir, "rev-parse", "--verify", f"refs/heads/{branch}^{{commit}}").decode().strip()
+    except GitError:
+        raise SetupProblem(
+            f"branch {branch!r} has no commit; push one, or check the repository's default branch",
+            code="BASE_MISSING",
+        ) from None
+
+
+def read_blob(git_dir: Path, commit: str, path: str) -> bytes | None:
+    """A regular file's bytes at a commit, or None."""
+    listed = run_git(git_dir, "ls-tree", "-z", commit, "--", path)
+    if not listed.startswith((b"100644 blob ", b"100755 blob ")):
+        return None
+    return run_git(git_dir, "cat-file", "blob", f"{commit}:{path}")
+
+
+def unique_workflow(git_dir: Path, name: str) -> str:
+    """`name`, or `name.2`, `name.3` … where an earlier run already holds it: nothing is overwritten."""
+    try:
+        listed = run_git(git_dir, "ls-tree", "-z", "--name-only", "refs/heads/datalake:datalake/workflows")
+    except GitError:
+        listed = b""  # no branch yet, or no workflow on it
+    taken = set(listed.decode().split("\0"))
+    branches = run_git(git_dir, "for-each-ref", "--format=%(refname:lstrip=3)", "refs/heads/optr/").decode()
+    taken |= set(branches.split())
+    attempt, unique = 1, name
+    while unique in taken:
+        attempt += 1
+        unique = f"{name}.{attempt}"
+    return unique
+
+
+def _profile_files(git_dir: Path, base: str, paths: tuple[str, ...]) -> dict[str, bytes]:
+    wanted = [path for path in paths if path.startswith(f"{PROFILES_DIRECTORY}/") and path.endswith(PROFILE_SUFFIX)]
+    return {path: data for path in wanted if (data := read_blob(git_dir, base, path)) is not None}
+
+
+def _instructions(git_dir: Path, base: str, paths: tuple[str, ...]) -> str:
+    """The repository's own words to agents, from the base commit: a candidate cannot instruct its rivals."""
+    for path in INSTRUCTION_FILES:
+        if path in paths and (data := read_blob(git_dir, base, path)) is not None:
+            return data.decode("utf-8", "replace")[:INSTRUCTIONS_CHARS_MAX]
+    return ""
+
+
+def _context(paths: tuple[str, ...], checks: tuple[Check, ...]) -> str:
+    shown = [path for path in paths if path][:CONTEXT_FILES_MAX]
+    more = len([path for path in paths if path]) - len(shown)
+    files = "\n".join(shown) + (f"\n… and {more} more" if more else "")
+    judged = "\n".join(f"- {check.id}: {check.run}" for check in checks) or "- none"
+    return f"Files:\n{files}\n\nChecks that will judge the change:\n{judged}\n"

@@ -1,0 +1,95 @@
+"""Show the decision where people work: the winner's branch, and on GitHub the pull request and its gate."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from execution.account import Finished, account
+from execution.artifacts import (
+    PLAN,
+    RECORDED,
+    RESULT,
+    SELECTION,
+    Judged,
+    Plan,
+    Recorded,
+    Tried,
+    judged_name,
+    tried_name,
+)
+from execution.result import RunResult
+from execution.runs import Source
+from execution.stages.record import ACTOR, receipt_of
+from execution.store import Store
+from execution.world import World
+from governance.events import EntryType
+from governance.states import RunOutcome, RunState
+from ledger.entry import Draft
+from scoring.selection import Selection
+
+M = TypeVar("M", bound=BaseModel)
+
+NO_WINNER_TEXT = "No admissible results from any agent"
+
+
+def current(world: World, run_id: str) -> RunResult:
+    """The account of the run as it stands now, links and newest receipt included."""
+    run, store = world.run(run_id), world.store
+    plan = store.find(run_id, PLAN, Plan)
+    nodes = [node.id for node in plan.graph.agent_nodes] if plan else []
+    finished = Finished(
+        plan=plan,
+        tried=_found(store, run_id, nodes, tried_name, Tried),
+        judged=_found(store, run_id, nodes, judged_name, Judged),
+        selection=store.find(run_id, SELECTION, Selection),
+        recorded=store.find(run_id, RECORDED, Recorded),
+    )
+    result = account(run, finished, world.sandbox.name)
+    if (shown := store.find(run_id, RESULT, RunResult)) is not None:
+        result = result.model_copy(update={"links": shown.links, "receipt": shown.receipt or result.receipt})
+    return result
+
+
+def _found(store: Store, run_id: str, nodes: Sequence[str], name: Callable[[str], str], kind: type[M]) -> dict[str, M]:
+    """The artifacts that exist already, by node."""
+    artifacts = ((node, store.find(run_id, name(node), kind)) for node in nodes)
+    return {node: artifact for node, artifact in artifacts if artifact is not None}
+
+
+async def show(world: World, run_id: str) -> None:
+    """Bring what people see up to date."""
+    result = current(world, run_id)
+    world.store.replace(run_id, RESULT, result)
+    run = world.run(run_id)
+    await world.forge(run).progress(run, result)
+
+
+async def publish(world: World, run_id: str) -> None:
+    """Publish the winner, or close the run without one."""
+    run, recorded = world.run(run_id), world.store.load(run_id, RECORDED, Recorded)
+    if recorded.commit is None:
+        world.store.move(run_id, RunState.CLOSED, outcome=RunOutcome.NO_WINNER, problem=NO_WINNER_TEXT)
+        return
+    published = await world.forge(run).publish(run, current(world, run_id))
+    world.store.move(run_id, RunState.PUBLISHED, pull_request=published.pull_request or 0)
+    world.store.replace(run_id, RESULT, published)
+    if run.source is Source.GITHUB:
+        await _record_opening(world, run_id, published)
+        world.store.move(run_id, RunState.IN_REVIEW)
+
+
+async def _record_opening(world: World, run_id: str, published: RunResult) -> None:
+    run = world.run(run_id)
+    draft = Draft(
+        id=f"{run_id}/{EntryType.PR_OPENED}",
+        type=str(EntryType.PR_OPENED),
+        workflow=run.workflow,
+        run=run_id,
+        actor=ACTOR,
+        timestamp=world.now_ms(),
+        body={"pullRequest": run.pull_request, "commit": run.head_commit, "tree": run.head_tree},
+    )
+    appended = await world.forge(run).append(run, [draft], {})
+    receipt = receipt_of(appended, draft.id)
+    world.store.replace(run_id, RESULT, published.model_copy(update={"receipt": receipt}))

@@ -1,0 +1,244 @@
+"""What survives a crash: runs, their artifacts, consumed tokens and remembered checkpoints.
+
+Plain SQLAlchemy Core, the same on SQLite and PostgreSQL. Every write is idempotent, because the step around it may run
+again after a crash: an artifact is written once and then only read, a run's row only moves forward, a dispatch token is
+consumed by one atomic update and stays consumable by the same consumer.
+"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TypeVar
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+
+from execution.runs import Run
+from governance.states import RunState, advance
+
+_METADATA = sa.MetaData()
+_RUNS = sa.Table(
+    "optr_runs",
+    _METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("repository", sa.String(512), nullable=False, index=True),
+    sa.Column("issue", sa.Integer, nullable=False),
+    sa.Column("pull_request", sa.Integer, nullable=False),
+    sa.Column("closed", sa.Boolean, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+)
+_ARTIFACTS = sa.Table(
+    "optr_artifacts",
+    _METADATA,
+    sa.Column("run", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("data", sa.Text, nullable=False),
+)
+_TOKENS = sa.Table(
+    "optr_tokens",
+    _METADATA,
+    sa.Column("id", sa.String(128), primary_key=True),
+    sa.Column("consumer", sa.String(128), nullable=True),
+)
+_CHECKPOINTS = sa.Table(
+    "optr_checkpoints",
+    _METADATA,
+    sa.Column("origin", sa.String(512), primary_key=True),
+    sa.Column("note", sa.LargeBinary, nullable=False),
+)
+
+SQLITE_BUSY_TIMEOUT_MS = 30_000
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Store:
+    """Rows of one state database.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _durable_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_immediately)
+        _METADATA.create_all(self._engine)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    # Runs -------------------------------------------------------------------------------------------------------
+
+    def add(self, run: Run) -> Run:
+        """Store a new run, or return the one that is there under its id."""
+        with self._engine.begin() as connection:
+            if (known := _one(connection, run.id)) is not None:
+                return known
+            connection.execute(_RUNS.insert().values(id=run.id, **_columns(run)))
+        return run
+
+    def get(self, run_id: str) -> Run | None:
+        """The run, or None."""
+        with self._engine.connect() as connection:
+            return _one(connection, run_id)
+
+    def move(self, run_id: str, state: RunState, **changes: object) -> Run:
+        """Move a run to `state` and change other members; a run already past `state` keeps its state.
+
+        Raises:
+            KeyError: no such run.
+            IllegalTransitionError: the table of moves does not allow it.
+        """
+        with self._engine.begin() as connection:
+            run = _one(connection, run_id, lock=True)
+            if run is None:
+                raise KeyError(run_id)
+            target = run.state if _is_past(run.state, state) else advance(run.state, state)
+            if run.state is RunState.CLOSED and state is RunState.CLOSED:
+                return run  # the first outcome stands
+            moved = Run.model_validate({**run.model_dump(), **changes, "state": target})
+            connection.execute(_RUNS.update().where(_RUNS.c.id == run_id).values(**_columns(moved)))
+        return moved
+
+    def of_issue(self, repository: str, issue: int) -> list[Run]:
+        """Runs of an issue, newest first."""
+        return self._runs(_RUNS.c.repository == repository, _RUNS.c.issue == issue)
+
+    def of_pull_request(self, repository: str, number: int) -> Run | None:
+        """The run that opened a pull request."""
+        found = self._runs(_RUNS.c.repository == repository, _RUNS.c.pull_request == number)
+        return found[0] if found else None
+
+    def open_runs(self) -> list[Run]:
+        """Every run that is not closed, newest first."""
+        return self._runs(_RUNS.c.closed.is_(False))
+
+    def _runs(self, *conditions: sa.ColumnElement[bool]) -> list[Run]:
+        query = sa.select(_RUNS.c.data).where(*conditions).order_by(_RUNS.c.created_ms.desc(), _RUNS.c.id)
+        with self._engine.connect() as connection:
+            return [Run.model_validate_json(data) for data in connection.execute(query).scalars()]
+
+    # Artifacts --------------------------------------------------------------------------------------------------
+
+    def put(self, run_id: str, name: str, value: BaseModel) -> None:
+        """Write an artifact once; the first one written stands."""
+        key = {"run": run_id, "name": name}
+        with self._engine.begin() as connection:
+            found = sa.select(_ARTIFACTS.c.name).where(*_where(_ARTIFACTS, key))
+            if connection.execute(found).first() is None:
+                connection.execute(_ARTIFACTS.insert().values(**key, data=value.model_dump_json()))
+
+    def replace(self, run_id: str, name: str, value: BaseModel) -> None:
+        """Write an artifact that is a view of others and may be made anew."""
+        key = {"run": run_id, "name": name}
+        with self._engine.begin() as connection:
+            connection.execute(_ARTIFACTS.delete().where(*_where(_ARTIFACTS, key)))
+            connection.execute(_ARTIFACTS.insert().values(**key, data=value.model_dump_json()))
+
+    def find(self, run_id: str, name: str, kind: type[M]) -> M | None:
+        """An artifact, or None."""
+        query = sa.select(_ARTIFACTS.c.data).where(*_where(_ARTIFACTS, {"run": run_id, "name": name}))
+        with self._engine.connect() as connection:
+            data = connection.execute(query).scalar()
+        return None if data is None else kind.model_validate_json(data)
+
+    def load(self, run_id: str, name: str, kind: type[M]) -> M:
+        """An artifact that must be there.
+
+        Raises:
+            KeyError: it is not, which is a bug of ours or a damaged database.
+        """
+        found = self.find(run_id, name, kind)
+        if found is None:
+            raise KeyError(f"run {run_id} has no artifact {name}")
+        return found
+
+    # Dispatch tokens --------------------------------------------------------------------------------------------
+
+    def issue_token(self, token_id: str) -> None:
+        """Make a token consumable, once."""
+        with self._engine.begin() as connection:
+            if connection.execute(sa.select(_TOKENS.c.id).where(_TOKENS.c.id == token_id)).first() is None:
+                connection.execute(_TOKENS.insert().values(id=token_id, consumer=None))
+
+    def consume_token(self, token_id: str, consumer: str) -> bool:
+        """Consume a token: one atomic update. True for the first consumer, and for that same consumer again.
+
+        The same consumer may ask again because it may have died between this update and its next checkpoint.
+        """
+        mine = sa.or_(_TOKENS.c.consumer.is_(None), _TOKENS.c.consumer == consumer)
+        update = _TOKENS.update().where(_TOKENS.c.id == token_id, mine).values(consumer=consumer)
+        with self._engine.begin() as connection:
+            return connection.execute(update).rowcount == 1
+
+
+class StoredCheckpoints:
+    """The ledger's memory of what it signed, outside the repository (`ledger.sequencer.CheckpointStore`)."""
+
+    def __init__(self, store: Store) -> None:
+        self._engine = store._engine  # noqa: SLF001 - one database, two views of it
+
+    def load(self, origin: str) -> bytes | None:
+        """The last signed checkpoint of a ledger."""
+        query = sa.select(_CHECKPOINTS.c.note).where(_CHECKPOINTS.c.origin == origin)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def swap(self, origin: str, old: bytes | None, new: bytes) -> bool:
+        """Replace `old` by `new` if `old` is what stands; the one commit point of an append."""
+        with self._engine.begin() as connection:
+            if old is None:
+                return _insert_checkpoint(connection, origin, new)
+            where = (_CHECKPOINTS.c.origin == origin, _CHECKPOINTS.c.note == old)
+            return connection.execute(_CHECKPOINTS.update().where(*where).values(note=new)).rowcount == 1
+
+
+def _insert_checkpoint(connection: sa.Connection, origin: str, note: bytes) -> bool:
+    try:
+        connection.execute(_CHECKPOINTS.insert().values(origin=origin, note=note))
+    except sa.exc.IntegrityError:
+        return False
+    return True
+
+
+def _durable_sqlite(connection: object, _record: object) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]
+    # FULL, because a remembered checkpoint that a power cut forgets would let us sign a fork of our own ledger.
+    with closing(connection.cursor()) as cursor:  # type: ignore[attr-defined]
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+
+
+def _begin_immediately(connection: sa.Connection) -> None:
+    # Python's driver would open the transaction at the first write, after the read that the write depends on.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _columns(run: Run) -> dict[str, object]:
+    return {
+        "repository": run.repository,
+        "issue": run.issue,
+        "pull_request": run.pull_request,
+        "closed": run.state is RunState.CLOSED,
+        "created_ms": run.created_ms,
+        "data": run.model_dump_json(),
+    }
+
+
+def _one(connection: sa.Connection, run_id: str, *, lock: bool = False) -> Run | None:
+    query = sa.select(_RUNS.c.data).where(_RUNS.c.id == run_id)
+    data = connection.execute(query.with_for_update() if lock else query).scalar()
+    return None if data is None else Run.model_validate_json(data)
+
+
+def _where(table: sa.Table, key: Mapping[str, str]) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in key.items()]
+
+
+def _is_past(current: RunState, target: RunState) -> bool:
+    order = list(RunState)
+    return order.index(current) > order.index(target)

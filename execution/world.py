@@ -1,0 +1,48 @@
+"""Everything a stage may reach, passed in: there is no global state and no clock of its own."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from execution.agents.build import ModelAccess
+from execution.ports import Forge, Sandbox
+from execution.runs import Run
+from execution.store import Store
+
+
+@dataclass(frozen=True)
+class World:
+    """The dependencies of a run's stages.
+
+    Attributes:
+        store: the state database.
+        forge: the forge that serves a run.
+        sandbox: the probed sandbox backend.
+        access: model keys and addresses; never enters a sandbox.
+        scratch: directory for workspaces, on a local disk.
+        clock: seconds since the epoch.
+        nonce: an unguessable word, new at each call.
+    """
+
+    store: Store
+    forge: Callable[[Run], Forge]
+    sandbox: Sandbox
+    access: ModelAccess
+    scratch: Path
+    clock: Callable[[], float]
+    nonce: Callable[[], str] = secrets.token_hex
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(self.clock() * 1000)
+
+    def run(self, run_id: str) -> Run:
+        """The run's row.
+
+        Raises:
+            KeyError: no such run.
+        """
+        if (run := self.store.get(run_id)) is None:
+            raise KeyError(f"no run {run_id}")
+        return run

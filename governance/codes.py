@@ -1,0 +1,120 @@
+"""The words of refusal: codes, severities, and the one error that carries them. Their meaning: `governance.reasons`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """What a reason stops."""
+
+    INFO = "info"  # nothing: it explains a rank
+    CANDIDATE = "candidate"  # one candidate cannot win
+    NODE = "node"  # one node cannot proceed
+    RUN = "run"  # the run ends or is refused
+
+
+class ReasonCode(StrEnum):
+    """Every code; the values are what users see."""
+
+    GS_130 = "GS_130"
+    GS_131 = "GS_131"
+    GS_132 = "GS_132"
+    GS_133 = "GS_133"
+    GS_200 = "GS_200"
+    GS_201 = "GS_201"
+    GS_202 = "GS_202"
+    GS_203 = "GS_203"
+    GS_204 = "GS_204"
+    GS_205 = "GS_205"
+    GS_206 = "GS_206"
+    GS_207 = "GS_207"
+    MAEG_INVALID = "MAEG_INVALID"
+    DISPATCH_UNKNOWN = "DISPATCH_UNKNOWN"
+    DISPATCH_WRONG_RUN = "DISPATCH_WRONG_RUN"
+    DISPATCH_WRONG_NODE = "DISPATCH_WRONG_NODE"
+    DISPATCH_WRONG_ATTEMPT = "DISPATCH_WRONG_ATTEMPT"
+    DISPATCH_WRONG_AGENT = "DISPATCH_WRONG_AGENT"
+    DISPATCH_WRONG_CAPABILITY = "DISPATCH_WRONG_CAPABILITY"
+    DISPATCH_WRONG_INPUTS = "DISPATCH_WRONG_INPUTS"
+    DISPATCH_EXPIRED = "DISPATCH_EXPIRED"
+    DISPATCH_REUSED = "DISPATCH_REUSED"
+    DISPATCH_REVOKED = "DISPATCH_REVOKED"
+    BINDING_MISMATCH = "BINDING_MISMATCH"
+    OUTCOME_UNEARNED = "OUTCOME_UNEARNED"
+    SELECTION_NOT_ONE = "SELECTION_NOT_ONE"
+    WRAP_NOT_HUMAN = "WRAP_NOT_HUMAN"
+    EVENT_CHAIN_BROKEN = "EVENT_CHAIN_BROKEN"
+    EVENT_OUT_OF_ORDER = "EVENT_OUT_OF_ORDER"
+    REFUSED_PERMISSION = "REFUSED_PERMISSION"
+    REFUSED_SENDER = "REFUSED_SENDER"
+    REFUSED_LIMIT = "REFUSED_LIMIT"
+    REFUSED_APPROVAL = "REFUSED_APPROVAL"
+    SETUP = "SETUP"
+    REPOSITORY_MISSING = "REPOSITORY_MISSING"
+    BASE_MISSING = "BASE_MISSING"
+    BRANCH_TAKEN = "BRANCH_TAKEN"
+    CONFIG_INVALID = "CONFIG_INVALID"
+    AGENT_UNKNOWN = "AGENT_UNKNOWN"
+    AGENT_UNAVAILABLE = "AGENT_UNAVAILABLE"
+    SANDBOX_MISSING = "SANDBOX_MISSING"
+    VERIFIER_INFRA = "VERIFIER_INFRA"
+    LEDGER_KEY = "LEDGER_KEY"
+    LEDGER_REFUSED = "LEDGER_REFUSED"
+    AGENT_FAILED = "AGENT_FAILED"
+    AGENT_TIMEOUT = "AGENT_TIMEOUT"
+    AGENT_AUTH = "AGENT_AUTH"
+    BUDGET_DENIED = "BUDGET_DENIED"
+    POLICY_DENIED = "POLICY_DENIED"
+    NO_PATCH = "NO_PATCH"
+    CHECK_FAILED = "CHECK_FAILED"
+    CHECK_TIMED_OUT = "CHECK_TIMED_OUT"
+    CHECK_NOT_RUN = "CHECK_NOT_RUN"
+    SECRET_IN_PATCH = "SECRET_IN_PATCH"  # noqa: S105 - a code
+    SECRET_SHAPE = "SECRET_SHAPE"  # noqa: S105 - a code
+    TESTS_CHANGED = "TESTS_CHANGED"
+    CONFIGURATION_CHANGED = "CONFIGURATION_CHANGED"
+    RUNNER_SHADOWED = "RUNNER_SHADOWED"
+    NOT_ADMISSIBLE = "NOT_ADMISSIBLE"
+    LOWER_SCORE = "LOWER_SCORE"
+    MORE_CHANGED_LINES = "MORE_CHANGED_LINES"
+    NAME_ORDER = "NAME_ORDER"
+    BELOW_ACCEPT_SCORE = "BELOW_ACCEPT_SCORE"
+    NO_WINNER = "NO_WINNER"
+    RUN_FAILED = "RUN_FAILED"
+    RUN_CANCELLED = "RUN_CANCELLED"
+    RUN_SUPERSEDED = "RUN_SUPERSEDED"
+    RUN_EXPIRED = "RUN_EXPIRED"
+
+
+class RefusedError(Exception):
+    """Something was refused.
+
+    Attributes:
+        code: why, from the registry.
+        text: one sentence for people, naming what was refused.
+    """
+
+    def __init__(self, code: ReasonCode, text: str) -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a code means.
+
+    Attributes:
+        name: the long name.
+        severity: what it stops.
+        cause: what happened, one sentence.
+        remedy: what to do, one sentence.
+    """
+
+    name: str
+    severity: Severity
+    cause: str
+    remedy: str

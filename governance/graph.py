@@ -1,0 +1,295 @@
+"""The graph of a run (MAEG): what may run, in which order, and what its join needs. Recorded before any dispatch."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from heapq import heapify, heappop, heappush
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from governance.codes import ReasonCode, RefusedError
+from governance.record import AgentName, NodeId, Record, RunId
+
+NODES_MAX = 256  # nodes of one graph
+EDGES_MAX = 4096  # edges of one graph
+
+
+class NodeType(StrEnum):
+    """What a node is."""
+
+    ORCH_ROOT = "ORCH_ROOT"
+    AGENT_NODE = "AGENT_NODE"
+    SYNC_POINT = "SYNC_POINT"
+    AGGREGATION = "AGGREGATION"
+    TERMINAL = "TERMINAL"
+
+
+class EdgeType(StrEnum):
+    """What an edge means: the target waits for the source's report, reads its output, or waits for all its sources."""
+
+    DEPENDENCY = "DEPENDENCY"
+    DATA_FLOW = "DATA_FLOW"
+    BARRIER = "BARRIER"
+
+
+class JoinKind(StrEnum):
+    """What a join needs of its predecessors: all of them, at least `minimum` admissible ones, or a quorum."""
+
+    ALL = "ALL"
+    SELECTION = "SELECTION"
+    QUORUM = "QUORUM"
+
+
+class Capability(StrEnum):
+    """What a node may do."""
+
+    READ = "repo.read"
+    WRITE = "repo.write"
+    TEST = "test.run"
+
+
+CANDIDATE_CAPABILITIES: tuple[str, ...] = (Capability.READ.value, Capability.WRITE.value, Capability.TEST.value)
+
+
+class Join(Record):
+    """What a join declares beforehand.
+
+    Attributes:
+        kind: see JoinKind.
+        minimum: predecessors that must pass, at least 1; ALL ignores it.
+    """
+
+    kind: JoinKind
+    minimum: Annotated[int, Field(ge=1, le=NODES_MAX)] = 1
+
+    def needed(self, predecessors: int) -> int:
+        """How many of so many predecessors must pass."""
+        return predecessors if self.kind == JoinKind.ALL else self.minimum
+
+
+class Node(Record):
+    """One node.
+
+    Attributes:
+        id: unique in the graph, a letter first.
+        type: see NodeType.
+        agent: who works here; agent nodes only.
+        capabilities: what it may do, distinct; agent nodes only.
+        join: what it needs of its predecessors; required on the aggregation, possible on a sync point.
+    """
+
+    id: NodeId
+    type: NodeType
+    agent: AgentName | None = None
+    capabilities: tuple[str, ...] = ()
+    join: Join | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        is_agent = self.type == NodeType.AGENT_NODE
+        if is_agent != (self.agent is not None) or is_agent != bool(self.capabilities):
+            raise _invalid(f"node {self.id}: an agent node, and only one, names an agent and its capabilities")
+        if len(set(self.capabilities)) != len(self.capabilities):
+            raise _invalid(f"node {self.id} names a capability twice")
+        if self.type == NodeType.AGGREGATION and self.join is None:
+            raise _invalid(f"node {self.id}: an aggregation must declare its join")
+        if self.join is not None and self.type not in {NodeType.AGGREGATION, NodeType.SYNC_POINT}:
+            raise _invalid(f"node {self.id}: only an aggregation or a sync point has a join")
+        return self
+
+
+class Edge(Record):
+    """A directed edge between two nodes, by id."""
+
+    source: NodeId
+    target: NodeId
+    type: EdgeType
+
+
+class Graph(Record):
+    """A directed acyclic graph whose every path runs through one aggregation.
+
+    Attributes:
+        run: the run's id.
+        nodes: in the order of their declaration, which decides between nodes that could run together.
+        edges: no two between the same nodes.
+
+    Raises:
+        RefusedError: GS_202 for a cycle, MAEG_INVALID for anything else that is wrong, on construction.
+    """
+
+    record_kind: ClassVar[str] = "optr/graph/1"
+
+    run: RunId
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    @model_validator(mode="after")
+    def _valid(self) -> Self:
+        _check_names(self)
+        _check_acyclic(self)
+        _check_shape(self)
+        _check_convergence(self)
+        return self
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Node ids, every node after its predecessors; the declaration decides between equals."""
+        return _kahn(self)
+
+    @property
+    def agent_nodes(self) -> tuple[Node, ...]:
+        """The agent nodes, in `order`: the node order of settlements and of the Merkle tree."""
+        by_id = {node.id: node for node in self.nodes}
+        return tuple(by_id[id_] for id_ in self.order if by_id[id_].type == NodeType.AGENT_NODE)
+
+    @property
+    def aggregation(self) -> Node:
+        """The one aggregation."""
+        return next(node for node in self.nodes if node.type == NodeType.AGGREGATION)
+
+    @property
+    def root(self) -> Node:
+        """The one root."""
+        return next(node for node in self.nodes if node.type == NodeType.ORCH_ROOT)
+
+    def node(self, node_id: str) -> Node:
+        """The node with this id.
+
+        Raises:
+            RefusedError: MAEG_INVALID when there is none.
+        """
+        for node in self.nodes:
+            if node.id == node_id:
+                return node
+        raise _invalid(f"the graph of run {self.run} has no node {node_id!r}")
+
+    def predecessors(self, node_id: str) -> tuple[str, ...]:
+        """Ids of the nodes with an edge to this one, in the order of the edges."""
+        return tuple(edge.source for edge in self.edges if edge.target == node_id)
+
+    def dependents(self, node_id: str) -> tuple[str, ...]:
+        """Ids of all nodes downstream of this one, in `order`."""
+        downstream = _reachable(_successors(self), [node_id], avoiding=None) - {node_id}
+        return tuple(id_ for id_ in self.order if id_ in downstream)
+
+
+def race(run: str, agents: Sequence[str]) -> Graph:
+    """The OPTR race: one candidate node per agent, all into a join that selects one.
+
+    Args:
+        run: the run's id.
+        agents: names, distinct; node `A1` is the first's.
+
+    Raises:
+        RefusedError: MAEG_INVALID without agents or with one twice.
+    """
+    if not agents or len(set(agents)) != len(agents):
+        raise _invalid(f"a race needs at least one agent and each only once, not: {', '.join(agents) or 'nobody'}")
+    racers = [
+        Node(id=f"A{number}", type=NodeType.AGENT_NODE, agent=agent, capabilities=CANDIDATE_CAPABILITIES)
+        for number, agent in enumerate(agents, 1)
+    ]
+    join = Join(kind=JoinKind.SELECTION, minimum=1)
+    starts = [Edge(source="ROOT", target=node.id, type=EdgeType.DEPENDENCY) for node in racers]
+    ends = [Edge(source=node.id, target="SELECT", type=EdgeType.BARRIER) for node in racers]
+    return Graph(
+        run=run,
+        nodes=(
+            Node(id="ROOT", type=NodeType.ORCH_ROOT),
+            *racers,
+            Node(id="SELECT", type=NodeType.AGGREGATION, join=join),
+            Node(id="END", type=NodeType.TERMINAL),
+        ),
+        edges=(*starts, *ends, Edge(source="SELECT", target="END", type=EdgeType.DEPENDENCY)),
+    )
+
+
+def _invalid(text: str) -> RefusedError:
+    return RefusedError(ReasonCode.MAEG_INVALID, text)
+
+
+def _check_names(graph: Graph) -> None:
+    if len(graph.nodes) > NODES_MAX or len(graph.edges) > EDGES_MAX:
+        raise _invalid(f"a graph has at most {NODES_MAX} nodes and {EDGES_MAX} edges")
+    names = [node.id for node in graph.nodes]
+    if len(set(names)) != len(names):
+        raise _invalid(f"a node id stands twice: {next(name for name in names if names.count(name) > 1)}")
+    pairs = [(edge.source, edge.target) for edge in graph.edges]
+    strangers = sorted({end for pair in pairs for end in pair} - set(names))
+    if strangers:
+        raise _invalid(f"an edge names a node that is not in the graph: {strangers[0]}")
+    if len(set(pairs)) != len(pairs):
+        raise _invalid("two edges join the same two nodes")
+
+
+def _check_acyclic(graph: Graph) -> None:
+    caught = sorted({node.id for node in graph.nodes} - set(_kahn(graph)))
+    if caught:
+        raise RefusedError(ReasonCode.GS_202, f"these nodes wait for each other in a circle: {', '.join(caught)}")
+
+
+def _check_shape(graph: Graph) -> None:
+    for kind in (NodeType.ORCH_ROOT, NodeType.AGGREGATION):
+        count = sum(node.type == kind for node in graph.nodes)
+        if count != 1:
+            raise _invalid(f"a graph has exactly one {kind}, this one has {count}")
+    targets = {edge.target for edge in graph.edges}
+    for node in graph.nodes:
+        if (node.type == NodeType.ORCH_ROOT) == (node.id in targets):
+            raise _invalid(f"node {node.id}: every node but the root, and never the root, has a predecessor")
+        if node.join and node.join.minimum > len(graph.predecessors(node.id)):
+            raise _invalid(f"node {node.id}: its join needs more predecessors than it has")
+
+
+def _check_convergence(graph: Graph) -> None:
+    """Every path that starts at the root must pass the aggregation, and only terminals may follow it."""
+    following = _successors(graph)
+    aggregation = graph.aggregation.id
+    types = {node.id: node.type for node in graph.nodes}
+    for id_ in sorted(_reachable(following, [graph.root.id], avoiding=aggregation)):
+        if not following[id_] or types[id_] == NodeType.TERMINAL:
+            raise _invalid(f"node {id_} can be reached, and ends, without passing the aggregation {aggregation}")
+    after = _reachable(following, following[aggregation], avoiding=None)
+    for id_ in sorted(after):
+        if types[id_] != NodeType.TERMINAL:
+            raise _invalid(f"node {id_} follows the aggregation, but only terminals may")
+
+
+def _successors(graph: Graph) -> Mapping[str, list[str]]:
+    following: dict[str, list[str]] = {node.id: [] for node in graph.nodes}
+    for edge in graph.edges:
+        following[edge.source].append(edge.target)
+    return following
+
+
+def _reachable(following: Mapping[str, list[str]], starts: Sequence[str], avoiding: str | None) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        id_ = waiting.pop()
+        if id_ not in seen and id_ != avoiding:
+            seen.add(id_)
+            waiting.extend(following[id_])
+    return seen
+
+
+def _kahn(graph: Graph) -> tuple[str, ...]:
+    """Kahn's topological sort; nodes of a cycle are left out."""
+    place = {node.id: index for index, node in enumerate(graph.nodes)}
+    following = _successors(graph)
+    waiting_for: dict[str, int] = defaultdict(int)
+    for edge in graph.edges:
+        waiting_for[edge.target] += 1
+    ready = [place[node.id] for node in graph.nodes if not waiting_for[node.id]]
+    heapify(ready)
+    order: list[str] = []
+    while ready:
+        id_ = graph.nodes[heappop(ready)].id
+        order.append(id_)
+        for target in following[id_]:
+            waiting_for[target] -= 1
+            if not waiting_for[target]:
+                heappush(ready, place[target])
+    return tuple(order)

@@ -1,0 +1,108 @@
+"""What one append writes, computed from the ledger's state alone: same state and same drafts, same bytes.
+
+That sameness is what lets an append that was interrupted after signing be repeated instead of being lost.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ledger import entry
+from ledger.chain import Chain
+from ledger.errors import DraftError
+from ledger.keys import Signer
+from ledger.layout import (
+    CHECKPOINT,
+    DIRECTORY,
+    OPEN_SEGMENT,
+    SEGMENT_LINES,
+    key_path,
+    sealed_count,
+    segment_path,
+)
+from ledger.tiles import WIDTH, partial_directory
+
+_MILLISECONDS = 1000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One commit's worth.
+
+    Attributes:
+        chain: the ledger after it; its `places` hold this batch's entries only.
+        checkpoint: the signed tree head after it.
+        write: content by repository path.
+        delete: repository paths that go.
+        message: the commit's message.
+        seconds: the commit's time, that of the newest line.
+    """
+
+    chain: Chain
+    checkpoint: bytes
+    write: Mapping[str, bytes]
+    delete: Sequence[str]
+    message: str
+    seconds: int
+
+
+def build(chain: Chain, drafts: Sequence[entry.Draft], files: Mapping[str, bytes], signer: Signer) -> Batch:
+    """Lay out an append on top of `chain`, which stays untouched.
+
+    Args:
+        chain: the ledger so far.
+        drafts: new ones only, at least one.
+        files: content by path relative to `datalake/`.
+        signer: signs the new tree head.
+
+    Raises:
+        EntryError, CanonicalError: a draft cannot become a line.
+        DraftError: the last draft's own `files` contradict `files`.
+    """
+    after = chain.fork()
+    spoken = dict(files)
+    if not chain.size:
+        spoken[key_path(signer.vkey.key_id)] = f"{signer.vkey}\n".encode()
+    tiles: dict[str, bytes] = {}
+    lines = []
+    for draft in [*drafts[:-1], _speak_for(drafts[-1], spoken)]:
+        placed = replace(draft, timestamp=max(draft.timestamp, after.timestamp))
+        lines.append(entry.seal(placed, after.size, after.previous_hash))
+        tiles |= after.accept(lines[-1])[1]
+    root = after.tree.root()
+    checkpoint = signer.sign_checkpoint(after.size, root)
+    write = {**spoken, **_segments(chain, lines), **tiles, **after.edge.partials(), CHECKPOINT: checkpoint}
+    return Batch(
+        chain=after,
+        checkpoint=checkpoint,
+        write={f"{DIRECTORY}/{path}": content for path, content in write.items()},
+        delete=[f"{DIRECTORY}/{partial_directory(path)}" for path in tiles],
+        message=_message(drafts, after.size, root),
+        seconds=after.timestamp // _MILLISECONDS,
+    )
+
+
+def _speak_for(draft: entry.Draft, files: Mapping[str, bytes]) -> entry.Draft:
+    if not files:
+        return draft
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    own = draft.body.get("files", {})
+    if not isinstance(own, Mapping) or any(digests.get(path, digest) != digest for path, digest in own.items()):
+        raise DraftError(f"draft {draft.id!r}: its own member files contradicts the files that are written with it")
+    return replace(draft, body={**draft.body, "files": {**own, **digests}})
+
+
+def _segments(chain: Chain, lines: Sequence[bytes]) -> dict[str, bytes]:
+    first = sealed_count(chain.size)
+    # The open segment lies within the block: 256 lines are eight segments.
+    newest = [*chain.block[first * SEGMENT_LINES % WIDTH :], *lines]
+    chunks = [newest[at : at + SEGMENT_LINES] for at in range(0, len(newest), SEGMENT_LINES)]
+    contents = [b"".join(line + b"\n" for line in chunk) for chunk in chunks]
+    sealed = {segment_path(first + at): content for at, content in enumerate(contents[:-1])}
+    return {**sealed, OPEN_SEGMENT: contents[-1]}
+
+
+def _message(drafts: Sequence[entry.Draft], size: int, root: bytes) -> str:
+    newest = drafts[-1]
+    more = f" and {len(drafts) - 1} more" if len(drafts) > 1 else ""
+    return f"audit(optr): {newest.workflow} {newest.type}{more}\n\nLedger-Size: {size}\nLedger-Root: {root.hex()}\n"

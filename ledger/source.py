@@ -1,0 +1,79 @@
+"""Where a ledger is read from when it is verified: a branch in a git directory, or plain files."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from ledger.branch import PLAIN_FILE, GitDir
+from ledger.errors import MissingObjectError
+from ledger.faults import Fault, FaultFound
+from ledger.layout import DIRECTORY, OPEN_SEGMENT
+
+_NO_PLAIN_FILE = "other"
+
+
+class Source(Protocol):
+    """The files of `datalake/`; paths are relative to it."""
+
+    def modes(self) -> Mapping[str, str]:
+        """Return the git mode of everything there that is no directory, by path."""
+        ...
+
+    def read(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """Yield the content of each path, in order.
+
+        Raises:
+            FaultFound: UNREADABLE, when content is not in this copy.
+        """
+        ...
+
+
+class BranchSource:
+    """The tree of one commit."""
+
+    def __init__(self, git_dir: GitDir, commit: str) -> None:
+        self._git = git_dir
+        self._blobs = {path.removeprefix(f"{DIRECTORY}/"): blob for path, blob in git_dir.files(commit).items()}
+
+    def modes(self) -> Mapping[str, str]:
+        """See `Source`."""
+        return {path: blob.mode for path, blob in self._blobs.items()}
+
+    def read(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """See `Source`."""
+        try:
+            yield from self._git.blobs(self._blobs[path].oid for path in paths)
+        except MissingObjectError as error:
+            raise FaultFound(Fault.UNREADABLE, str(error)) from error
+
+
+class DirectorySource:
+    """A checked-out `datalake` directory, or a ledger file alone with what stands in its directory.
+
+    Args:
+        ledger: the open segment's file.
+        whole: read the whole directory; otherwise only the ledger file and the sealed segments beside it.
+    """
+
+    def __init__(self, ledger: Path, *, whole: bool) -> None:
+        self._root = ledger.parent
+        self._paths = {OPEN_SEGMENT: ledger}
+        start = self._root if whole else self._root / "ledger"
+        for path in sorted(start.rglob("*")):
+            if path.is_symlink() or not path.is_dir():
+                self._paths[path.relative_to(self._root).as_posix()] = path
+
+    def modes(self) -> Mapping[str, str]:
+        """See `Source`."""
+        return {
+            name: PLAIN_FILE if path.is_file() and not path.is_symlink() else _NO_PLAIN_FILE
+            for name, path in self._paths.items()
+        }
+
+    def read(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """See `Source`."""
+        for name in paths:
+            try:
+                yield self._paths[name].read_bytes()
+            except OSError as error:
+                raise FaultFound(Fault.UNREADABLE, f"{name}: {error.strerror}") from error

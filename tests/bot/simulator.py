@@ -1,0 +1,158 @@
+"""An in-memory engine and GitHub for the handlers. It asserts what must never happen, and can be read afterwards."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.permissions import Permission
+from bot.ports import Context, Reaction
+from execution.result import RunResult
+from execution.runs import Run
+from governance.states import RunOutcome, RunState
+
+OWN_LOGIN = "optr[bot]"
+APP_ID = 123
+
+
+class GitHubDownError(Exception):
+    """GitHub does not answer."""
+
+
+@dataclass
+class SimulatedGitHub:
+    """Comments by marker, reactions, permissions; strangers have none."""
+
+    permissions: dict[str, Permission] = field(default_factory=dict)
+    comments: dict[tuple[int, str], str] = field(default_factory=dict)
+    reactions: list[tuple[int, int | None, str]] = field(default_factory=list)
+    pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    down: bool = False
+
+    async def permission(self, repository: str, login: str) -> Permission:
+        assert repository == "octo/site"
+        if self.down:
+            raise GitHubDownError
+        self.asked.append(login)
+        return self.permissions.get(login, Permission.NONE)
+
+    async def comment_once(self, repository: str, issue: int, marker: str, text: str) -> None:
+        assert repository == "octo/site"
+        assert all(c.isalnum() or c in "-_" for c in marker), f"marker {marker!r} could break out of an HTML comment"
+        assert "-->" not in text
+        assert not text.startswith("/optr"), "our own comment must never look like a command"
+        assert text.strip()
+        self.comments.setdefault((issue, marker), text)
+
+    async def react(self, repository: str, *, issue: int, comment: int | None, content: Reaction) -> None:
+        if (issue, comment, content) not in self.reactions:
+            self.reactions.append((issue, comment, content))
+
+    async def pull_request(self, repository: str, number: int) -> Mapping[str, Any]:
+        return self.pulls[number]
+
+    def said(self) -> list[str]:
+        return list(self.comments.values())
+
+
+@dataclass
+class SimulatedEngine:
+    """Runs by id. A run is never started for somebody who may not write, and an issue never has two open runs."""
+
+    github: SimulatedGitHub
+    runs: dict[str, Run] = field(default_factory=dict)
+    results: dict[str, RunResult] = field(default_factory=dict)
+    concluded: list[tuple[str, RunOutcome, str, dict[str, str]]] = field(default_factory=list)
+    cancelled: list[tuple[str, str]] = field(default_factory=list)
+
+    async def submit(self, run: Run) -> None:
+        if run.id in self.runs:
+            return
+        assert self.github.permissions.get(run.requester, Permission.NONE).allows(Permission.WRITE)
+        open_runs = [one for one in await self.runs_of_issue(run.repository, run.issue) if not _closed(one)]
+        assert not open_runs, "two open runs on one issue"
+        assert run.workflow not in {one.workflow for one in self.runs.values()}, "a workflow would be overwritten"
+        self.runs[run.id] = run
+
+    async def cancel(self, run_id: str, by: str) -> bool:
+        run = self.runs[run_id]
+        if _closed(run):
+            return False
+        self.change(run_id, state=RunState.CLOSED, outcome=RunOutcome.CANCELLED)
+        self.cancelled.append((run_id, by))
+        return True
+
+    async def conclude(self, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> None:
+        if not _closed(self.runs[run_id]):
+            self.change(run_id, state=RunState.CLOSED, outcome=outcome)
+            self.concluded.append((run_id, outcome, by, dict(facts)))
+
+    async def get(self, run_id: str) -> Run | None:
+        return self.runs.get(run_id)
+
+    async def result(self, run_id: str) -> RunResult | None:
+        return self.results.get(run_id)
+
+    async def runs_of_issue(self, repository: str, issue: int) -> list[Run]:
+        found = [run for run in self.runs.values() if (run.repository, run.issue) == (repository, issue)]
+        return sorted(found, key=lambda run: run.created_ms, reverse=True)
+
+    async def run_of_pull_request(self, repository: str, number: int) -> Run | None:
+        found = [run for run in self.runs.values() if (run.repository, run.pull_request) == (repository, number)]
+        return found[0] if found else None
+
+    def change(self, run_id: str, **members: object) -> Run:
+        changed = self.runs[run_id].model_copy(update=members)
+        self.runs[run_id] = changed
+        return changed
+
+    def only(self) -> Run:
+        (run,) = self.runs.values()
+        return run
+
+
+@dataclass
+class SimulatedGate:
+    """Remembers what it was asked to judge."""
+
+    judged: list[tuple[str, int, str]] = field(default_factory=list)
+
+    async def evaluate(self, run: Run, pull_request: Mapping[str, Any]) -> None:
+        assert pull_request["number"] == run.pull_request
+        self.judged.append((run.id, pull_request["number"], pull_request["head"]["sha"]))
+
+
+@dataclass
+class World:
+    """One repository with its people: maria writes, otto reads, root administers."""
+
+    github: SimulatedGitHub
+    engine: SimulatedEngine
+    gate: SimulatedGate
+    context: Context
+
+
+def make_world() -> World:
+    """A fresh world; its clock ticks once a look."""
+    people = {"maria": Permission.WRITE, "otto": Permission.READ, "root": Permission.ADMIN}
+    github = SimulatedGitHub(people)
+    engine, gate, ticks = SimulatedEngine(github), SimulatedGate(), itertools.count(1_000)
+
+    def of_installation(installation: int) -> SimulatedGitHub:
+        assert installation == 5
+        return github
+
+    context = Context(
+        runs=engine,
+        github=of_installation,
+        gate=gate,
+        own_login=OWN_LOGIN,
+        app_id=APP_ID,
+        clock_ms=lambda: next(ticks),
+    )
+    return World(github, engine, gate, context)
+
+
+def _closed(run: Run) -> bool:
+    return run.state is RunState.CLOSED

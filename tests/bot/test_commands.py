@@ -1,0 +1,281 @@
+"""The grammar of comments, and each command through the dispatcher."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.commands.grammar import Invocation, Mistake, parse_comment
+from bot.commands.page import page
+from bot.commands.registry import COMMANDS
+from bot.handlers import all_handlers
+from bot.router import Dispatcher
+from execution.records import AgentOutcome
+from execution.result import CandidateResult, Receipt, RunResult
+from governance.states import RunOutcome, RunState
+from tests.bot.simulator import APP_ID, OWN_LOGIN, World, make_world
+
+Build = Callable[..., dict[str, Any]]
+
+
+# Grammar ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("/optr status", "status"),
+        ("/optr", "help"),
+        ("/optr   status  ", "status"),
+        ("/optr\tstatus", "status"),
+        ("Please look.\r\n\r\n/optr status\r\n\r\nThanks", "status"),
+        ("> quoted\n\n/optr status", "status"),
+        ("```\n/optr cancel\n```\n/optr status", "status"),
+        ("`/optr cancel`\n/optr status", "status"),
+        ("<pre>/optr cancel</pre>\n/optr status", "status"),
+    ],
+)
+def test_a_line_that_starts_with_the_word_is_a_command(body: str, name: str) -> None:
+    assert parse_comment(body, COMMANDS) == Invocation(name, {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "no command",
+        "try /optr status",
+        " /optr status",
+        "    /optr status",
+        "/optrx status",
+        "/OPTR status",
+        "\u200b/optr status",
+        "> /optr status",
+        ">/optr status",
+        "> quoted\n/optr status",
+        "> quoted\n> more\nlazily continued\n/optr status",
+        "```\n/optr status\n```",
+        "```sh\n/optr status",
+        "~~~~\n```\n/optr status\n~~~\n/optr status\n~~~~",
+        "````\n```\n/optr status\n````",
+        "   ```\n/optr status\n   ```",
+        "<!-- \n/optr status\n-->",
+        "<!--\n/optr status",
+        "<pre>\n/optr status\n</pre>",
+        "<STYLE>\n/optr status\n</STYLE>",
+        "- /optr status",
+    ],
+)
+def test_everything_else_is_not(body: str) -> None:
+    assert parse_comment(body, COMMANDS) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ("/optr statsu", "Did you mean `status`?"),
+        ("/optr Status", "`status`"),
+        ("/optr frobnicate", "`/optr help` lists"),
+        ("/optr @everyone", "That is no known command"),
+        ("/optr `x`", "That is no known command"),
+        ("/optr status now", "`now` is no known argument of `/optr status`"),
+        ("/optr run agent=codex", "Did you mean `agents`?"),
+        ("/optr run agents", "`agents` needs a value"),
+        ("/optr run agents=", "`agents` takes names"),
+        ("/optr run agents=../x", "`agents` takes names"),
+        ("/optr run agents=a,a", "each name once"),
+        ("/optr run agents=a agents=b", "given twice"),
+        ("/optr run agents=" + ",".join(f"a{n}" for n in range(17)), "at most 16"),
+        ("/optr run " + "x" * 600, "longer than"),
+        ("/optr status\n/optr cancel", "One command a comment"),
+    ],
+)
+def test_mistakes_are_answered_and_do_nothing(body: str, answer: str) -> None:
+    found = parse_comment(body, COMMANDS)
+    assert isinstance(found, Mistake)
+    assert answer in found.text
+
+
+def test_arguments_are_typed() -> None:
+    found = parse_comment("/optr run agents=codex,claude constraints=small", COMMANDS)
+    assert found == Invocation("run", {"agents": ("codex", "claude"), "constraints": ("small",)})
+
+
+@given(st.text(alphabet=st.sampled_from("/optr runagents=,`~><!-\n\t pre\r\u200b"), max_size=200))
+def test_no_comment_breaks_the_parser_and_nothing_hostile_is_echoed(body: str) -> None:
+    found = parse_comment(body, COMMANDS)
+    assert found is None or isinstance(found, Invocation | Mistake)
+    if isinstance(found, Mistake):
+        assert not found.text.startswith("/optr")
+        assert "<" not in found.text
+
+
+def test_a_comment_built_to_be_slow_is_not() -> None:
+    for body in ("<!--" * 16_000, "```\n" * 16_000, "> \n" * 20_000, "/optr " * 10_000, "<pre\n" * 13_000):
+        parse_comment(body, COMMANDS)
+
+
+# Commands -----------------------------------------------------------------------------------------------------------
+
+
+def _say(world: World, payload: Build, body: str, sender: str = "maria", **changes: Any) -> None:
+    issue = {"number": 7, "title": "Fix the parser", "body": "It fails.", "state": "open"} | changes.pop("issue", {})
+    user = {"login": changes.pop("author", sender), "type": "User"}
+    comment = {"id": changes.pop("comment", uuid.uuid4().int % 10**9 + 1), "body": body, "user": user} | changes
+    event = payload("created", sender, issue=issue, comment=comment)
+    dispatcher = Dispatcher(all_handlers(), world.context)
+    asyncio.run(dispatcher.on_delivery(str(uuid.uuid4()), "issue_comment", json.dumps(event).encode()))
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world()
+
+
+def test_run_starts_what_the_issue_says_with_the_agents_asked_for(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr run agents=codex,claude constraints=small", comment=31)
+    run = world.engine.only()
+    assert (run.workflow, run.requester, run.agents, run.body) == ("issue-7", "maria", ("codex", "claude"), "It fails.")
+    assert run.constraints == ("github_issue", "user_reported", "small")
+    assert world.github.reactions == [(7, 31, "eyes")]
+    assert world.github.comments == {}
+
+
+def test_run_says_so_when_one_is_open_or_the_place_is_wrong(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr run")
+    _say(world, payload, "/optr run")
+    _say(world, payload, "/optr run", issue={"state": "closed"})
+    _say(world, payload, "/optr run", issue={"number": 12, "pull_request": {"url": "x"}})
+    assert len(world.engine.runs) == 1
+    still, closed, place = world.github.said()
+    assert "still open" in still
+    assert "closed" in closed
+    assert "belongs on an issue" in place
+
+
+def test_who_may_not_is_refused_once_and_nothing_happens(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr run")
+    for command in ("/optr cancel", "/optr run", "/optr rerun", "/optr cancel"):
+        _say(world, payload, command, "otto")
+    assert list(world.github.comments) == [(7, "refused-otto")]
+    assert world.engine.cancelled == []
+    assert all(comment is not None for _, comment, _ in world.github.reactions)
+    assert len(world.github.reactions) == 1
+
+
+def test_an_outsider_cannot_make_us_flood_an_issue(world: World, payload: Build) -> None:
+    for n in range(20):
+        _say(world, payload, "/optr help", "otto")
+        _say(world, payload, f"/optr nonsense{n}", "otto")
+        _say(world, payload, "/optr status", "otto")
+        _say(world, payload, "/optr help", "stranger")
+    assert len(world.github.comments) == 4
+    assert world.github.reactions == []
+
+
+def test_every_comment_of_a_writer_is_answered_once(world: World, payload: Build) -> None:
+    for _ in range(2):
+        _say(world, payload, "/optr help", comment=41)
+    _say(world, payload, "/optr help", comment=42)
+    assert list(world.github.comments) == [(7, "answer-41"), (7, "answer-42")]
+    for command in COMMANDS.values():
+        assert command.usage in world.github.said()[0]
+
+
+def test_bots_other_peoples_words_and_apps_are_not_obeyed(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr run", OWN_LOGIN)
+    _say(world, payload, "/optr run", "helper[bot]")
+    _say(world, payload, "/optr run", "maria", author="otto")
+    _say(world, payload, "/optr run", performed_via_github_app={"id": APP_ID})
+    assert (world.engine.runs, world.github.comments, world.github.asked) == ({}, {}, [])
+
+
+def test_edited_comments_never_trigger(world: World, payload: Build) -> None:
+    assert not all_handlers().handles("issue_comment", "edited")
+    event = payload("edited", issue={"number": 7}, comment={"id": 1, "body": "/optr run", "user": {"login": "maria"}})
+    dispatcher = Dispatcher(all_handlers(), world.context)
+    asyncio.run(dispatcher.on_delivery(str(uuid.uuid4()), "issue_comment", json.dumps(event).encode()))
+    assert world.engine.runs == {}
+
+
+def test_cancel_ends_the_open_run_and_answers_the_same_again(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr cancel")
+    _say(world, payload, "/optr run")
+    _say(world, payload, "/optr cancel", "root")
+    _say(world, payload, "/optr cancel")
+    nothing, first, second = world.github.said()
+    assert "nothing to cancel" in nothing
+    assert "is cancelled" in first
+    assert first == second
+    assert world.engine.cancelled == [(world.engine.only().id, "root")]
+
+
+def test_rerun_repeats_the_request_word_for_word(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr rerun")
+    assert "no run here to repeat" in world.github.said()[0]
+    _say(world, payload, "/optr run agents=codex")
+    first = world.engine.only()
+    _say(world, payload, "/optr rerun")
+    assert "still open" in world.github.said()[1]
+    world.engine.change(first.id, state=RunState.CLOSED, outcome=RunOutcome.NO_WINNER, pull_request=12)
+    edited = {"number": 12, "title": "Other", "body": "Other", "pull_request": {"url": "x"}}
+    _say(world, payload, "/optr rerun", "root", issue=edited)
+    second = next(run for run in world.engine.runs.values() if run.id != first.id)
+    assert (second.title, second.body, second.issue) == (first.title, first.body, 7)
+    assert (second.workflow, second.agents, second.requester) == ("issue-7.2", ("codex",), "root")
+
+
+def test_status_tells_where_the_run_stands_and_neutralises_what_others_wrote(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr status")
+    assert "No run" in world.github.said()[0]
+    _say(world, payload, "/optr run")
+    run = world.engine.only()
+    world.engine.change(run.id, state=RunState.IN_REVIEW, pull_request=12, problem="@everyone <img src=x>")
+    receipt = Receipt(origin="o", entry="e", seq=3, size=4, root="ab" * 32, key="k+1", commit="c" * 40)
+    candidates = (
+        CandidateResult(
+            agent="codex", type="openai-codex", outcome=AgentOutcome.COMPLETED, admissible=True, score="91.2"
+        ),
+        CandidateResult(agent="evil|`@all`", type="command"),
+    )
+    world.engine.results[run.id] = RunResult(
+        run=run.id,
+        workflow=run.workflow,
+        intent_sha256=run.intent_sha256,
+        title=run.title,
+        requester="maria",
+        state=RunState.IN_REVIEW,
+        winner="codex",
+        candidates=candidates,
+        receipt=receipt,
+    )
+    _say(world, payload, "/optr status", issue={"number": 12, "pull_request": {"url": "x"}})
+    text = world.github.said()[1]
+    assert "**in_review**" in text
+    assert "| codex | completed | yes | 91.2 |" in text
+    assert "line 3 of 4" in text
+    assert "@everyone" not in text
+    assert "<img" not in text
+    assert "@all" not in text
+
+
+# Documentation ------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_made_from_the_declarations() -> None:
+    assert Path("docs/commands.md").read_text() == page(COMMANDS)
+
+
+def test_every_example_works_and_every_usage_names_its_command() -> None:
+    assert list(COMMANDS) == ["help", "status", "run", "cancel", "rerun"]
+    for command in COMMANDS.values():
+        parsed = parse_comment(command.example, COMMANDS)
+        assert isinstance(parsed, Invocation)
+        assert parsed.name == command.name
+        assert command.usage.startswith(f"/optr {command.name}")

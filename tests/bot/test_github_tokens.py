@@ -1,0 +1,226 @@
+import asyncio
+import datetime as dt
+import logging
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bot.github.errors import GitHubError, GitHubErrorCode
+from bot.github.installations import GitHubSettings, Installations
+from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS
+from bot.github.tokens import AppJwt, AppKeyError, InstallationToken, Scope
+from tests.bot.api_server import ApiServer, Asked, Clock, Reply, serving
+
+
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(scope="module")
+def pem(key: rsa.RSAPrivateKey) -> str:
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def claims_of(encoded: str, key: rsa.RSAPrivateKey) -> dict[str, Any]:
+    unclocked = {"verify_exp": False, "verify_iat": False}
+    return dict(jwt.decode(encoded, key.public_key(), algorithms=["RS256"], options=unclocked))
+
+
+class Mint:
+    """Mints tokens like GitHub's: an hour each, of any length."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.minted = 0
+
+    def __call__(self, asked: Asked) -> Reply:
+        if asked.path == "/app":
+            return Reply(body={"slug": "optr-test"})
+        if asked.path == "/installation/token":
+            return Reply(204, raw=b"")
+        if not asked.path.endswith("/access_tokens"):
+            return Reply(body={"by": asked.headers["Authorization"]})
+        self.minted += 1
+        expires = dt.datetime.fromtimestamp(self.clock() + 3600, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Reply(201, {"token": f"ghs_{self.minted}_" + "x" * 600 * self.minted, "expires_at": expires})
+
+
+def with_app(pem: str, clock: Clock, use: Any, *answers: Any) -> Any:
+    async def whole() -> Any:
+        async with serving(*answers) as server, aiohttp.ClientSession() as session:
+            settings = GitHubSettings("7", pem, api_url=server.url, write_interval_s=0)
+            return await use(Installations(session, settings, clock, clock.sleep), server)
+
+    return asyncio.run(whole())
+
+
+def test_the_jwt_is_short_backdated_and_ours(key: rsa.RSAPrivateKey, pem: str) -> None:
+    clock = Clock()
+    app = AppJwt("7", pem, clock)
+    claims = claims_of(app.encode(), key)
+    now = int(clock())
+    assert claims == {"iat": now - 60, "exp": now + 540, "iss": "7"}
+    assert app.encode() == app.encode()
+    clock.now += 430
+    renewed = claims_of(app.encode(), key)
+    assert renewed["exp"] == now + 430 + 540
+
+
+@pytest.mark.parametrize(
+    "text", ["", "not a key", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"]
+)
+def test_a_key_that_cannot_sign_is_refused_at_once(text: str) -> None:
+    with pytest.raises(AppKeyError, match="OPTR_PRIVATE_KEY_FILE"):
+        AppJwt("7", text, Clock())
+
+
+def test_tokens_are_narrowed_kept_and_renewed_before_they_end(pem: str) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+
+    async def use(app: Installations, server: ApiServer) -> None:
+        first = await app.git_token(42, "octo/sums")
+        assert await app.git_token(42, "octo/sums") == first
+        asked = server.asked[0]
+        assert asked.path == "/app/installations/42/access_tokens"
+        assert asked.body == {"repositories": ["sums"], "permissions": GIT_PERMISSIONS}
+        assert asked.headers["Authorization"].startswith("Bearer ey")
+        clock.now += 3600 - 601
+        assert await app.git_token(42, "octo/sums") == first
+        clock.now += 2
+        second = await app.git_token(42, "octo/sums")
+        assert second != first
+        assert len(second) > 1000
+
+    with_app(pem, clock, use, mint)
+    assert mint.minted == 2
+
+
+def test_scopes_do_not_share_tokens(pem: str) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+
+    async def use(app: Installations, server: ApiServer) -> None:
+        answers = {
+            (await app.client(1, "octo/sums").getitem("/x"))["by"],
+            (await app.client(1, "octo/other").getitem("/y"))["by"],
+            (await app.client(2, "octo/sums").getitem("/z"))["by"],
+            f"token {await app.git_token(1, 'octo/sums')}",
+        }
+        assert len(answers) == 4
+        assert server.asked[0].body == {"repositories": ["sums"], "permissions": API_PERMISSIONS}
+
+    with_app(pem, clock, use, mint)
+
+
+def test_many_at_once_mint_one(pem: str) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+
+    async def use(app: Installations, _: ApiServer) -> None:
+        assert len(set(await asyncio.gather(*(app.git_token(1, "octo/sums") for _ in range(20))))) == 1
+
+    with_app(pem, clock, use, mint)
+    assert mint.minted == 1
+
+
+def test_a_refused_token_is_minted_anew_once_for_all(pem: str) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+    refused: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path.startswith("/x") and asked.headers["Authorization"].startswith("token ghs_1_"):
+            refused.append(asked.path)
+            return Reply(401, {"message": "Bad credentials"})
+        return mint(asked)
+
+    async def use(app: Installations, _: ApiServer) -> None:
+        client = app.client(1, "octo/sums")
+        said = await asyncio.gather(*(client.getitem(f"/x{n}") for n in range(5)))
+        assert {one["by"][:12] for one in said} == {"token ghs_2_"}
+
+    with_app(pem, clock, use, answer)
+    assert len(refused) == 5
+    assert mint.minted == 2
+
+
+def test_revoking_forgets_and_tells_github(pem: str) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+
+    async def use(app: Installations, server: ApiServer) -> None:
+        token = await app.git_token(1, "octo/sums")
+        await app.revoke(1, "octo/sums")
+        last = server.asked[-1]
+        assert (last.method, last.path) == ("DELETE", "/installation/token")
+        assert last.headers["Authorization"] == f"token {token}"
+        await app.revoke(1, "octo/sums")
+        assert server.asked[-1] is last
+        assert await app.git_token(1, "octo/sums") != token
+
+    with_app(pem, clock, use, mint)
+
+
+def test_a_dead_token_counts_as_revoked(pem: str) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(401, {"message": "Bad credentials"}) if asked.method == "DELETE" else mint(asked)
+
+    async def use(app: Installations, _: ApiServer) -> None:
+        await app.git_token(1, "octo/sums")
+        await app.revoke(1, "octo/sums")
+
+    with_app(pem, clock, use, answer)
+
+
+def test_an_installation_that_is_gone_is_a_typed_error(pem: str) -> None:
+    async def use(app: Installations, _: ApiServer) -> None:
+        with pytest.raises(GitHubError) as caught:
+            await app.git_token(1, "octo/sums")
+        assert caught.value.code is GitHubErrorCode.NOT_FOUND
+
+    with_app(pem, Clock(), use, Reply(404, {"message": "Not Found"}))
+
+
+def test_an_answer_without_a_token_is_a_typed_error(pem: str) -> None:
+    async def use(app: Installations, _: ApiServer) -> None:
+        with pytest.raises(GitHubError) as caught:
+            await app.git_token(1, "octo/sums")
+        assert caught.value.code is GitHubErrorCode.UNREADABLE
+
+    with_app(pem, Clock(), use, Reply(201, {"token": "ghs_x"}))
+
+
+def test_our_login_is_asked_once(pem: str) -> None:
+    async def use(app: Installations, server: ApiServer) -> None:
+        assert await app.login() == "optr-test[bot]"
+        assert await app.login() == "optr-test[bot]"
+        assert len(server.asked) == 1
+
+    with_app(pem, Clock(), use, Mint(Clock()))
+
+
+def test_nothing_shows_a_secret(pem: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert "ghs_1" not in repr(InstallationToken("ghs_1", 0.0))
+    settings = GitHubSettings("7", pem)
+    assert "PRIVATE KEY" not in repr(settings)
+    assert "sums" in repr(Scope.of(1, "octo/sums", GIT_PERMISSIONS))
+    clock = Clock()
+
+    async def use(app: Installations, _: ApiServer) -> None:
+        await app.git_token(1, "octo/sums")
+        await app.client(1, "octo/sums").getitem("/x")
+
+    with_app(pem, clock, use, Mint(clock))
+    assert "ghs_" not in caplog.text
+    assert "Bearer" not in caplog.text

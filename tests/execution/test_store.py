@@ -1,0 +1,129 @@
+"""Rows that survive crashes: idempotent writes, forward moves, single-use tokens, compare-and-swap checkpoints."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from execution.config import Scoring
+from execution.runs import Run, Source
+from execution.store import Store, StoredCheckpoints
+from governance.states import IllegalTransitionError, RunOutcome, RunState
+
+
+def a_run(run_id: str = "0123456789abcdef", **changes: object) -> Run:
+    fields = {
+        "id": run_id,
+        "source": Source.GITHUB,
+        "repository": "octo/sample",
+        "issue": 7,
+        "workflow": "issue-7",
+        "requester": "ada",
+        "title": "Fix it",
+        "intent_sha256": "0" * 64,
+        "created_ms": 1000,
+    }
+    return Run.model_validate({**fields, **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(f"sqlite:///{tmp_path / 'state.db'}")
+    yield made
+    made.close()
+
+
+def test_the_database_is_durable(store: Store, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_adding_a_run_twice_keeps_the_first(store: Store) -> None:
+    first = store.add(a_run())
+    again = store.add(a_run(requester="mallory"))
+    assert again == first
+    assert store.get(first.id) == first
+
+
+def test_runs_of_an_issue_come_newest_first(store: Store) -> None:
+    store.add(a_run("a" * 16, created_ms=1))
+    store.add(a_run("b" * 16, created_ms=2))
+    store.add(a_run("c" * 16, issue=8, created_ms=3))
+    assert [run.id[0] for run in store.of_issue("octo/sample", 7)] == ["b", "a"]
+    assert store.of_issue("octo/other", 7) == []
+
+
+def test_a_run_moves_forward_only(store: Store) -> None:
+    run = store.add(a_run())
+    with pytest.raises(IllegalTransitionError, match="from received to executing"):
+        store.move(run.id, RunState.EXECUTING)
+    store.move(run.id, RunState.ADMITTED)
+    store.move(run.id, RunState.PLANNED, base_commit="f" * 40)
+    stayed = store.move(run.id, RunState.ADMITTED)
+    assert (stayed.state, stayed.base_commit) == (RunState.PLANNED, "f" * 40)
+
+
+def test_the_first_closing_stands(store: Store) -> None:
+    run = store.add(a_run())
+    store.move(run.id, RunState.CLOSED, outcome=RunOutcome.CANCELLED)
+    again = store.move(run.id, RunState.CLOSED, outcome=RunOutcome.FAILED)
+    assert again.outcome is RunOutcome.CANCELLED
+    assert store.open_runs() == []
+
+
+def test_a_run_is_found_by_its_pull_request(store: Store) -> None:
+    run = store.add(a_run())
+    store.move(run.id, RunState.ADMITTED, pull_request=12)
+    found = store.of_pull_request("octo/sample", 12)
+    assert found is not None
+    assert found.id == run.id
+    assert store.of_pull_request("octo/other", 12) is None
+
+
+def test_an_artifact_is_written_once(store: Store) -> None:
+    store.put("r", "scoring", Scoring(accept_score="1"))
+    store.put("r", "scoring", Scoring(accept_score="2"))
+    assert store.load("r", "scoring", Scoring).accept_score == "1"
+    assert store.find("r", "other", Scoring) is None
+    with pytest.raises(KeyError, match="no artifact other"):
+        store.load("r", "other", Scoring)
+
+
+def test_a_view_may_be_made_anew(store: Store) -> None:
+    store.replace("r", "view", Scoring(accept_score="1"))
+    store.replace("r", "view", Scoring(accept_score="2"))
+    assert store.load("r", "view", Scoring).accept_score == "2"
+
+
+def test_of_many_consumers_one_gets_the_token_and_may_come_back(store: Store) -> None:
+    store.issue_token("t")
+    store.issue_token("t")
+    with ThreadPoolExecutor(8) as pool:
+        won = [name for name, ok in pool.map(lambda n: (n, store.consume_token("t", f"w{n}")), range(32)) if ok]
+    assert len(won) == 1
+    assert store.consume_token("t", f"w{won[0]}"), "the same consumer resumes after a crash"
+    assert not store.consume_token("t", "somebody else")
+    assert not store.consume_token("never issued", "w1")
+
+
+def test_checkpoints_swap_only_against_what_stands(store: Store) -> None:
+    checkpoints = StoredCheckpoints(store)
+    assert checkpoints.load("optr/o/r") is None
+    assert checkpoints.swap("optr/o/r", None, b"one")
+    assert not checkpoints.swap("optr/o/r", None, b"other")
+    assert not checkpoints.swap("optr/o/r", b"stale", b"two")
+    assert checkpoints.swap("optr/o/r", b"one", b"two")
+    assert checkpoints.load("optr/o/r") == b"two"
+
+
+def test_concurrent_moves_lose_no_change(store: Store) -> None:
+    run = store.add(a_run())
+    store.move(run.id, RunState.ADMITTED)
+    changes = [{"pull_request": 5}, {"head_commit": "c" * 40}, {"head_tree": "d" * 40}, {"problem": "p"}]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda change: store.move(run.id, RunState.PLANNED, **change), changes))
+    stored = store.get(run.id)
+    assert stored is not None
+    assert (stored.pull_request, stored.head_commit[0], stored.head_tree[0], stored.problem) == (5, "c", "d", "p")
