@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bot.intent import sanitise
 from bot.local_request import LocalRequest
+from bot.settings import SandboxChoice
 from execution.agents.build import ModelAccess
 from execution.engine import Engine
 from execution.gitcmd import GitError, run_git
@@ -42,7 +43,7 @@ async def run_local(request: LocalRequest) -> RunResult:
     git_dir, top = _repository(request.repo)
     run = _run(request, git_dir)
     try:
-        sandbox = await choose_sandbox(request.environ.get(SANDBOX_VARIABLE))
+        sandbox = await choose_sandbox(_preference(request.environ.get(SANDBOX_VARIABLE, "")))
     except SandboxError as error:
         raise SetupProblem(str(error), code="SANDBOX_MISSING") from None
     home = request.state / "local" / hashlib.sha256(str(git_dir).encode()).hexdigest()[:16]
@@ -61,6 +62,10 @@ async def run_local(request: LocalRequest) -> RunResult:
         await engine.stop()
         store.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _preference(choice: str) -> str | None:
+    return None if choice in {"", SandboxChoice.AUTO} else choice
 
 
 def _scratch() -> Path:

@@ -8,9 +8,10 @@ the source would orphan every unfinished run at each upgrade.
 import asyncio
 import fcntl
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
@@ -21,6 +22,8 @@ from execution.runs import Run
 from execution.world import World
 from governance.states import RunOutcome, RunState
 
+T = TypeVar("T")
+
 APPLICATION_VERSION = "optr-1"
 EXECUTOR = "optr"
 RUNS_QUEUE = "optr-runs"
@@ -28,7 +31,9 @@ DELIVERIES_QUEUE = "optr-deliveries"
 RUNS_AT_ONCE_MAX = 4
 DELIVERIES_AT_ONCE_MAX = 8
 QUEUE_POLL_SECONDS = 0.1
-FINAL_STATUS = frozenset({"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
+DELIVERY_ATTEMPTS_MAX = 100
+DONE_STATUS = "SUCCESS"
+FAILED_STATUS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
 
 class EngineBusyError(RuntimeError):
@@ -87,22 +92,19 @@ class Engine:
     async def submit(self, run: Run) -> None:
         """Store a run and start it; a run already known is left as it is."""
         self._world.store.add(run)
-        with SetWorkflowID(run.id):
-            await DBOS.enqueue_workflow_async(RUNS_QUEUE, self._ready.run, run.id)  # type: ignore[arg-type]
+        await _outside(self._enqueue(run.id, RUNS_QUEUE, self._ready.run, run.id))
 
     async def deliver(self, guid: str, event: str, payload: bytes) -> bool:
         """Take a delivery durably; False when this GUID is known and its work is done."""
-        identity = f"delivery-{guid}"
-        if (status := await DBOS.get_workflow_status_async(identity)) is not None and status.status in FINAL_STATUS:
+        # A delivery is a state, not a member of a seen-set: one whose handling failed for good is handled anew.
+        for attempt in range(1, DELIVERY_ATTEMPTS_MAX + 1):
+            identity = f"delivery-{guid}" if attempt == 1 else f"delivery-{guid}.{attempt}"
+            status = await DBOS.get_workflow_status_async(identity)
+            if status is None or status.status not in FAILED_STATUS:
+                break
+        if status is not None and status.status == DONE_STATUS:
             return False
-        with SetWorkflowID(identity):
-            await DBOS.enqueue_workflow_async(
-                DELIVERIES_QUEUE,
-                self._ready.deliver,  # type: ignore[arg-type]
-                guid,
-                event,
-                payload,
-            )
+        await self._enqueue(identity, DELIVERIES_QUEUE, self._ready.deliver, guid, event, payload)
         return True
 
     async def cancel(self, run_id: str, by: str) -> bool:
@@ -110,21 +112,28 @@ class Engine:
         run = self._world.run(run_id)
         if run.state is RunState.CLOSED:
             return False
-        await DBOS.cancel_workflow_async(run_id, cancel_children=True)
+        await _outside(DBOS.cancel_workflow_async(run_id, cancel_children=True))
         await self.conclude(run_id, RunOutcome.CANCELLED, by, {})
         return True
 
     async def conclude(self, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> None:
         """Close a run with its closing ledger line and final word; the first conclusion stands."""
+        await _outside(self._conclude(run_id, outcome, by, dict(facts)))
+
+    async def _conclude(self, run_id: str, outcome: RunOutcome, by: str, facts: dict[str, str]) -> None:
         with SetWorkflowID(f"{run_id}.close.{outcome}"):
             handle: Any = await DBOS.start_workflow_async(
                 self._ready.close,  # type: ignore[arg-type]
                 run_id,
                 str(outcome),
                 by,
-                dict(facts),
+                facts,
             )
         await handle.get_result(polling_interval_sec=QUEUE_POLL_SECONDS)
+
+    async def _enqueue(self, identity: str, queue: str, flow: Callable[..., Any], *args: object) -> None:
+        with SetWorkflowID(identity):
+            await DBOS.enqueue_workflow_async(queue, flow, *args)
 
     async def wait(self, run_id: str) -> RunResult:
         """The account of a run once its workflow has ended, which for GitHub runs means: it is in review or closed."""
@@ -166,6 +175,15 @@ class Engine:
                 f"another OPTR process uses the state directory {self._lock_path.parent}; stop it, give this one"
                 " another directory with OPTR_STATE, or share a PostgreSQL database with OPTR_DATABASE_URL"
             ) from None
+
+
+async def _outside(work: Coroutine[Any, Any, T]) -> T:
+    """Await `work` outside the step that may be running.
+
+    A delivery's handler runs in a step, and DBOS rightly lets no step start workflows of its own; what a handler starts
+    is not a part of its delivery but a new, independent thing under its own id, so starting it again changes nothing.
+    """
+    return await asyncio.get_running_loop().create_task(work, context=Context())
 
 
 def quieten() -> None:

@@ -9,6 +9,7 @@ The agent's repository holds the objects of that one tree and nothing else: no h
 We never run git with a configuration, an attribute or a nested repository that the sandbox could have written.
 """
 
+import errno
 import os
 import stat
 import tempfile
@@ -121,18 +122,22 @@ def take_patch(workspace: Workspace) -> bytes:
     Raises:
         WorkspaceError: too much, too deep, or not storable in git.
     """
-    _make_safe(workspace.tree)
     index = {"GIT_INDEX_FILE": str(workspace.root / "index")}
-    (workspace.root / "index").unlink(missing_ok=True)  # an index without file times: every file is read again
-    run_git(workspace.git_dir, "read-tree", workspace.base_tree, env=index)
-    _require_bounded(workspace, index)
-    # Odd names (.GIT, git~1) are let in here so that judgement can name them.
+    # Names that only mean .git elsewhere (git~1) are let in here so that judgement can name them; `.GIT` git refuses.
     unguarded = ("-c", "core.protectNTFS=false", "-c", "core.protectHFS=false")
     try:
+        _make_safe(workspace.tree)
+        (workspace.root / "index").unlink(missing_ok=True)  # an index without file times: every file is read again
+        run_git(workspace.git_dir, "read-tree", workspace.base_tree, env=index)
+        _require_bounded(workspace, index)
         run_git(workspace.git_dir, *unguarded, "add", "--all", env=index, work_tree=workspace.tree)
         return run_git(workspace.git_dir, *unguarded, *_DIFF, workspace.base_tree, "--", env=index)
     except GitError as error:
         raise WorkspaceError(f"git cannot take a patch of the workspace: {error.stderr}") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise WorkspaceError("the workspace holds paths that are too long for the system") from error
 
 
 _DIFF = (

@@ -36,6 +36,7 @@ __all__ = [
 FINDINGS_MAX = 50  # of each severity; a patch that breaks more rules than this is understood
 PATH_SHOWN_MAX = 120  # characters
 PATH_BYTES_MAX = 1000
+EXPANDED_BYTES_MAX = 64 * 2**20
 
 
 class PatchCode(StrEnum):
@@ -142,6 +143,9 @@ def _bulk(changes: tuple[FileChange, ...], size: int, rules: PatchPolicy) -> Ite
         yield Finding(
             code=PatchCode.TOO_LARGE, text=f"The patch has {size} bytes; at most {rules.bytes_max} are allowed."
         )
+    if (expanded := sum(change.expanded for change in changes)) > EXPANDED_BYTES_MAX:
+        text = f"The patch's binary parts would grow to {expanded} bytes; at most {EXPANDED_BYTES_MAX} are allowed."
+        yield Finding(code=PatchCode.TOO_LARGE, text=text)
     if (files := len({change.path for change in changes})) > rules.files_max:
         text = f"The patch touches {files} files; at most {rules.files_max} are allowed."
         yield Finding(code=PatchCode.TOO_MANY_FILES, text=text)

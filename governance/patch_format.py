@@ -4,7 +4,9 @@ The format is that of https://git-scm.com/docs/diff-format. Whatever this gramma
 line that we skip is a line that `git apply` may not.
 """
 
+import base64
 import re
+import zlib
 from enum import StrEnum
 from typing import NoReturn
 
@@ -16,8 +18,10 @@ REGULAR, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"
 _MODES = frozenset({REGULAR, EXECUTABLE, SYMLINK, SUBMODULE})
 _INDEX = re.compile(rb"index ([0-9a-f]{40}|[0-9a-f]{64})\.\.([0-9a-f]{40}|[0-9a-f]{64})(?: ([0-7]{6}))?")
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(?: .*)?", re.DOTALL)
-_BINARY_SIZE = re.compile(rb"(?:literal|delta) \d{1,12}")
+_BINARY_SIZE = re.compile(rb"(literal|delta) (\d{1,12})")
 _BINARY_LINE = re.compile(rb"[A-Za-z][0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{5,65}")
+_DELTA_HEADER_LINES = 4
+_DELTA_HEADER_BYTES = 20  # two numbers of at most ten bytes
 _NO_FINAL_LINE_FEED = b"\\ No newline at end of file"
 _ESCAPES = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
 _ESCAPED = re.compile(rb"\\(?:([0-3][0-7]{2})|([abtnvfr\"\\]))")
@@ -41,6 +45,7 @@ class FileChange(Record):
         kind: see ChangeKind.
         added, deleted: lines; 0 for binary files.
         binary: whether the content is given as binary.
+        expanded: bytes that applying a binary part would need, by its own account; 0 for text.
         old_mode, new_mode: octal git modes; "000000" where the file is absent, "" where git states none.
         added_lines: the added lines' text, without line feeds, undecodable bytes replaced.
     """
@@ -52,6 +57,7 @@ class FileChange(Record):
     added: int = 0
     deleted: int = 0
     binary: bool = False
+    expanded: int = 0
     old_mode: str
     new_mode: str
     added_lines: tuple[str, ...] = ()
@@ -114,16 +120,17 @@ def _file(lines: _Lines) -> FileChange:
         old = new = indexed or lines.refuse("a file without a mode")
     if indexed is None and (ABSENT in (old, new) or not declared):
         lines.refuse("a file without an index line")
-    binary, added, deleted = (False, (), 0) if indexed is None else _content(lines, name, old, new)
+    expanded, added, deleted = (None, (), 0) if indexed is None else _content(lines, name, old, new)
     kind = _kind(old, new)
-    if kind is ChangeKind.MODIFIED and not (binary or added or deleted):
+    if kind is ChangeKind.MODIFIED and not (expanded is not None or added or deleted):
         lines.refuse("a file without any change")
     return FileChange(
         path=name.decode(),
         kind=kind,
         added=len(added),
         deleted=deleted,
-        binary=binary,
+        binary=expanded is not None,
+        expanded=expanded or 0,
         old_mode=old,
         new_mode=new,
         added_lines=tuple(line.decode(errors="replace") for line in added),
@@ -211,15 +218,14 @@ def _index_mode(lines: _Lines) -> str | None:
     return "" if match[3] is None else _mode(lines, match[3])
 
 
-def _content(lines: _Lines, name: bytes, old: str, new: str) -> tuple[bool, tuple[bytes, ...], int]:
-    """(binary, added lines, number of deleted lines) of what follows the index line."""
+def _content(lines: _Lines, name: bytes, old: str, new: str) -> tuple[int | None, tuple[bytes, ...], int]:
+    """(expanded size if binary, added lines, number of deleted lines) of what follows the index line."""
     line = lines.current()
     if line == b"GIT binary patch":
         lines.take()
-        _binary(lines)
-        return True, (), 0
+        return max(_binary(lines), _binary(lines)), (), 0  # forward, then reverse
     if line is None or not line.startswith(b"--- "):
-        return False, (), 0  # an empty file comes or goes
+        return None, (), 0  # an empty file comes or goes
     _require_side(lines, b"--- ", b"a/" + name, absent=old == ABSENT)
     _require_side(lines, b"+++ ", b"b/" + name, absent=new == ABSENT)
     added: list[bytes] = []
@@ -228,7 +234,7 @@ def _content(lines: _Lines, name: bytes, old: str, new: str) -> tuple[bool, tupl
         lines.refuse("a file without hunks")
     while (lines.current() or b"").startswith(b"@@"):
         deleted += _hunk(lines, added)
-    return False, tuple(added), deleted
+    return None, tuple(added), deleted
 
 
 def _require_side(lines: _Lines, prefix: bytes, name: bytes, *, absent: bool) -> None:
@@ -264,11 +270,34 @@ def _hunk(lines: _Lines, added: list[bytes]) -> int:
     return deleted
 
 
-def _binary(lines: _Lines) -> None:
-    """Two blocks, forward and reverse, each ended by an empty line. The content is git's to decode."""
-    for _ in range(2):
-        if _BINARY_SIZE.fullmatch(lines.take()) is None:
-            lines.refuse("a binary block without a size")
-        for line in iter(lines.take, b""):
-            if _BINARY_LINE.fullmatch(line) is None:
-                lines.refuse("a binary line that cannot be read")
+def _binary(lines: _Lines) -> int:
+    """Read one block, ended by an empty line, and return the bytes that it says it becomes."""
+    match = _BINARY_SIZE.fullmatch(lines.take())
+    if match is None:
+        lines.refuse("a binary block without a size")
+    body = []
+    for line in iter(lines.take, b""):
+        if _BINARY_LINE.fullmatch(line) is None:
+            lines.refuse("a binary line that cannot be read")
+        body.append(line[1:])
+    size = int(match[2])
+    return max(size, _delta_result(lines, body)) if match[1] == b"delta" else size
+
+
+def _delta_result(lines: _Lines, body: list[bytes]) -> int:
+    """The size of what a delta makes: the second number of its header, 7 bits a byte, least first."""
+    packed = b"".join(body[:_DELTA_HEADER_LINES])
+    try:
+        head = zlib.decompressobj().decompress(base64.b85decode(packed), _DELTA_HEADER_BYTES)
+    except (ValueError, zlib.error):
+        lines.refuse("a delta that cannot be unpacked")
+    numbers, value, shift = [], 0, 0
+    for byte in head:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:  # noqa: PLR2004  # the continuation bit
+            numbers.append(value)
+            value = shift = 0
+    if len(numbers) < 2:  # noqa: PLR2004  # source size, result size
+        lines.refuse("a delta without a header")
+    return numbers[1]

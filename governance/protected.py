@@ -48,8 +48,12 @@ def fold(path: str) -> str:
 
     Per segment, trailing dots and blanks and an alternate stream (`:…`) go too, as Windows would have it.
     """
-    visible = _IGNORED.sub("", unicodedata.normalize("NFKC", path)).casefold()
-    return "/".join(_as_windows(segment) for segment in unicodedata.normalize("NFC", visible).split("/"))
+    if path.isascii():
+        plain = path.lower()
+    else:
+        visible = _IGNORED.sub("", unicodedata.normalize("NFKC", path)).casefold()
+        plain = unicodedata.normalize("NFC", visible)
+    return "/".join(_as_windows(segment) for segment in plain.split("/"))
 
 
 def _as_windows(segment: str) -> str:

@@ -9,21 +9,19 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import git
 
+from ledger.commit import PLAIN_FILE, Blob, Commit, stream
 from ledger.errors import GitError, LockedError, MissingObjectError
 from ledger.layout import BRANCH, DIRECTORY
 
 STAGED = "refs/optr/staged/"
-PLAIN_FILE = "100644"
 _NO_FILE = "000000"
 STALE_LOCK_SECONDS = 60.0  # seconds; git holds a ref lock for milliseconds, so an older one belongs to a dead process
-IDENTITY = "OPTR <optr@localhost>"
 _ENVIRONMENT = (
     "GIT_CONFIG_NOSYSTEM=1",
     "GIT_CONFIG_GLOBAL=/dev/null",
@@ -53,33 +51,6 @@ _OPTIONS = (
     "-c",
     f"core.packedRefsTimeout={LOCK_WAIT_MS}",
 )
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A tree's entry: `mode` as in git ("100644" for plain files) and the object's hex id."""
-
-    mode: str
-    oid: str
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What a commit to be staged holds.
-
-    Attributes:
-        parent: the commit it follows, None for the first.
-        message: ends in a line feed.
-        seconds: author and committer time, seconds since the epoch.
-        write: content, or the id of a blob that is there already, by repository path.
-        delete: repository paths to remove, if they are there.
-    """
-
-    parent: str | None
-    message: str
-    seconds: int
-    write: Mapping[str, bytes | Blob]
-    delete: Sequence[str] = ()
 
 
 class GitDir:
@@ -156,7 +127,7 @@ class GitDir:
         """Write a commit with all its objects durably, let the staging ref `ref` hold it, and return its id."""
         self._clear_stale_lock(ref)
         options = ("--done", "--force", "--quiet", "--date-format=raw")
-        output = self.run("fast-import", *options, stdin=_stream(commit, ref))
+        output = self.run("fast-import", *options, stdin=stream(commit, ref))
         return output.decode().strip()
 
     def move(self, new: str, old: str | None, staged: str) -> bool:
@@ -292,23 +263,3 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
         if stream is not None:
             stream.close()
     process.wait()
-
-
-def _stream(commit: Commit, ref: str) -> bytes:
-    parts = [b"feature done\n", f"commit {ref}\nmark :1\n".encode()]
-    parts += [f"{role} {IDENTITY} {commit.seconds} +0000\n".encode() for role in ("author", "committer")]
-    parts.append(_data(commit.message.encode()))
-    if commit.parent is not None:
-        parts.append(f"from {commit.parent}\n".encode())
-    parts += [f"D {path}\n".encode() for path in sorted(commit.delete)]
-    for path, content in sorted(commit.write.items()):
-        if isinstance(content, Blob):
-            parts.append(f"M {content.mode} {content.oid} {path}\n".encode())
-        else:
-            parts += [f"M {PLAIN_FILE} inline {path}\n".encode(), _data(content)]
-    parts.append(b"get-mark :1\ndone\n")
-    return b"".join(parts)
-
-
-def _data(content: bytes) -> bytes:
-    return b"data %d\n%s\n" % (len(content), content)

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Callable
 
-from ledger.branch import STAGED, Commit, GitDir
+from ledger.branch import STAGED, GitDir
+from ledger.commit import Commit
 from ledger.errors import LedgerBusyError, LedgerRefusedError, Standing
 from ledger.layout import BRANCH, CHECKPOINT, DIRECTORY
 from ledger.store import CheckpointStore

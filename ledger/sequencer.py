@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.batch import Batch, build
-from ledger.branch import PLAIN_FILE, Blob, Commit, GitDir
+from ledger.branch import GitDir
 from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from ledger.commit import PLAIN_FILE, Blob, Commit
 from ledger.entry import Draft
 from ledger.errors import DraftError, LedgerBusyError, LedgerRefusedError, NoteError, Standing
 from ledger.faults import FaultFound

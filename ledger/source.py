@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from ledger.branch import PLAIN_FILE, GitDir
+from ledger.branch import GitDir
+from ledger.commit import PLAIN_FILE
 from ledger.errors import MissingObjectError
 from ledger.faults import Fault, FaultFound
 from ledger.layout import DIRECTORY, OPEN_SEGMENT

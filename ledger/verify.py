@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ledger.branch import PLAIN_FILE, GitDir
+from ledger.branch import GitDir
 from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
+from ledger.commit import PLAIN_FILE
 from ledger.entry import Entry
 from ledger.errors import NoteError
 from ledger.faults import Fault, FaultFound, Problem

@@ -75,7 +75,7 @@ def closure(roots: object, components: Mapping[str, Mapping[str, Any]]) -> Json:
 
 def trim_operation(operation: Json) -> Json:
     """Keep what judges a request and a successful answer of one operation."""
-    kept = {key: operation[key] for key in ("operationId", "parameters", "requestBody") if key in operation}
+    kept: Json = {key: operation[key] for key in ("operationId", "parameters", "requestBody") if key in operation}
     kept["responses"] = {
         status: {"content": {kind: shape for kind, shape in answer.get("content", {}).items() if kind.endswith("json")}}
         for status, answer in operation["responses"].items()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 REPORT = "This is a fault of OPTR's own: please report it with the output of the same command and --verbose"
 
-_SETTINGS_STATUSES = frozenset({401, 403, 404})
+_SETTINGS_STATUSES = frozenset({401, 404})  # a wrong App id or key; a 403 may be a rate limit
 _OUTCOME_CODES = {RunOutcome.NO_WINNER: ExitCode.NO_WINNER, RunOutcome.CANCELLED: ExitCode.INTERRUPTED}
 
 

@@ -55,7 +55,8 @@ async def plan(world: World, run_id: str) -> Plan:
 
 
 def _make(world: World, run: Run, git_dir: Path) -> Plan:
-    base = run.base_commit or resolve_base(git_dir, run.base_branch)
+    branch = run.base_branch or default_branch(git_dir)
+    base = run.base_commit or resolve_base(git_dir, branch)
     paths = tuple(run_git(git_dir, "ls-tree", "-r", "-z", "--name-only", base).decode("utf-8", "replace").split("\0"))
     raw_config = read_blob(git_dir, base, CONFIG_PATH)
     try:
@@ -88,7 +89,7 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         config_digest=intent.config_digest,
         checks=checks,
         checks_source=source,
-        base_branch=run.base_branch,
+        base_branch=branch,
         base_commit=base,
         workflow=workflow,
         profiles=by_node,
@@ -154,6 +155,18 @@ def _mandates(graph: Graph, intent: Intent, limits: dict[str, Limits], now_ms: i
         deadline_ms=now_ms + int(max(limit.wall_seconds for limit in widest) * 1000) + VERIFY_SLACK_MS,
         inputs={"intent": intent.intent_sha256, "base": hashlib.sha256(intent.base_commit.encode()).hexdigest()},
     )
+
+
+def default_branch(git_dir: Path) -> str:
+    """The branch that HEAD names.
+
+    Raises:
+        SetupProblem: HEAD names none.
+    """
+    try:
+        return run_git(git_dir, "symbolic-ref", "--short", "HEAD").decode().strip()
+    except GitError:
+        raise SetupProblem("the repository has no default branch; push one", code="BASE_MISSING") from None
 
 
 def resolve_base(git_dir: Path, branch: str) -> str:

@@ -1,5 +1,6 @@
 """An in-memory engine and GitHub for the handlers. It asserts what must never happen, and can be read afterwards."""
 
+import asyncio
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class SimulatedEngine:
         return self.results.get(run_id)
 
     async def runs_of_issue(self, repository: str, issue: int) -> list[Run]:
+        await asyncio.sleep(0)  # others get their turn between looking and acting, as with a real database
         found = [run for run in self.runs.values() if (run.repository, run.issue) == (repository, issue)]
         return sorted(found, key=lambda run: run.created_ms, reverse=True)
 

@@ -5,8 +5,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -337,6 +339,42 @@ def test_serve_names_every_missing_setting_and_shows_no_traceback() -> None:
         assert variable in ran.err
     assert "Traceback" not in ran.err
     assert "Traceback" in _process("serve", "--verbose").err
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """A GitHub that does not know our key."""
+
+    def do_GET(self) -> None:
+        body = b'{"message": "A JSON web token could not be decoded"}'
+        self.send_response(401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        return
+
+
+def test_serve_ends_with_the_reason_when_github_refuses_the_app(environ: dict[str, str]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as github:
+        threading.Thread(target=github.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{github.server_port}"
+        ran = _process("serve", **environ | {"OPTR_GITHUB_API": url, "OPTR_GITHUB_URL": url})
+        github.shutdown()
+    assert ran.code == ExitCode.USAGE
+    assert ran.out == ""
+    assert "OPTR_PRIVATE_KEY_FILE" in ran.err.splitlines()[-2]
+    assert environ["OPTR_WEBHOOK_SECRET"] not in ran.err
+    assert (Path(environ["OPTR_STATE"]).stat().st_mode & 0o777) == 0o700
+
+
+def test_serve_refuses_a_state_directory_that_cannot_be_made(environ: dict[str, str], tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    ran = _process("serve", **environ | {"OPTR_STATE": str(blocked / "state")})
+    assert ran.code == ExitCode.USAGE
+    assert "OPTR_STATE" in ran.err
 
 
 def test_no_color_is_honoured_where_colour_is_forced() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,10 @@ class Place:
     def path(self) -> str:
         return f"/repos/{self.repository.full_name}"
 
+    @property
+    def address(self) -> str:
+        return f"{self.github.git_url}/{self.repository.full_name}.git"
+
     def comments(self) -> list[Any]:
         return list(self.person("mona").get(f"{self.path}/issues/{self.issue}/comments"))
 
@@ -79,14 +83,14 @@ class Built:
 
 
 @pytest.fixture
-def place(local_github: LocalGitHub, tmp_path: Path) -> Iterator[Place]:
+def place(local_github: LocalGitHub, tmp_path: Path) -> Place:
     files = {"sums.py": b"def add(a, b):\n    return a - b\n", ".github/optr.yml": CONFIG}
     repository = local_github.create_repository(unique_name("octo"), "sums", files)
     app = local_github.create_app(None, None, APP_PERMISSIONS, EVENTS)
     installed = local_github.install(app, repository)
     mona = local_github.as_user("mona", repository, "write")
     issue = mona.post(f"/repos/{repository.full_name}/issues", {"title": "Sums lose the carry"})["number"]
-    yield Place(local_github, app, repository, installed.id, issue, tmp_path)
+    return Place(local_github, app, repository, installed.id, issue, tmp_path)
 
 
 @asynccontextmanager
@@ -156,7 +160,7 @@ async def recorded(made: Built, place: Place) -> tuple[Run, RunResult]:
 
 
 def a_result(run: Run, receipt: Receipt | None, commit: str | None, tree: str | None, **changes: Any) -> RunResult:
-    fields = {
+    fields: dict[str, Any] = {
         "workflow": run.workflow,
         "base_commit": run.base_commit,
         "commit": commit,
@@ -236,9 +240,7 @@ def test_a_push_to_the_winner_closes_the_gate(place: Place) -> None:
             published = await made.forge.publish(run, result)
             clone = place.state / "clone"
             token = place.github.user("rae", place.repository, "write").token
-            place.github.git(
-                "clone", "-q", f"{place.github.git_url}/{place.repository.full_name}.git", str(clone), token=token
-            )
+            place.github.git("clone", "-q", place.address, str(clone), token=token)
             place.github.git("switch", "-q", str(published.branch or "").replace("issue-7", run.workflow), cwd=clone)
             (clone / "backdoor.py").write_text("pass\n")
             place.github.git("add", ".", cwd=clone)
@@ -281,8 +283,7 @@ def rewrite_datalake(place: Place) -> None:
     """What an administrator could do: replace the branch by another history."""
     work = place.state / "rewritten"
     token = place.github.user(place.repository.owner).token
-    address = f"{place.github.git_url}/{place.repository.full_name}.git"
-    place.github.git("clone", "-q", "-b", "datalake", address, str(work), token=token)
+    place.github.git("clone", "-q", "-b", "datalake", place.address, str(work), token=token)
     ledger = work / "datalake" / "ledger.jsonl"
     ledger.write_bytes(ledger.read_bytes().replace(b"codex", b"claud"))
     who = ("-c", "user.name=eve", "-c", "user.email=eve@localhost")
@@ -302,8 +303,9 @@ def test_the_record_is_verified_from_a_fresh_clone(place: Place) -> None:
     trusted = asyncio.run(whole())
     clone = place.state / "auditor.git"
     token = place.github.user("rae", place.repository, "read").token
-    address = f"{place.github.git_url}/{place.repository.full_name}.git"
-    place.github.git("clone", "-q", "--bare", "-b", "datalake", "--single-branch", address, str(clone), token=token)
+    place.github.git(
+        "clone", "-q", "--bare", "-b", "datalake", "--single-branch", place.address, str(clone), token=token
+    )
     found = verify_branch(clone, trusted=trusted)
     assert found.problem is None
     assert found.origin == f"optr/{place.repository.full_name.lower()}"
@@ -315,14 +317,10 @@ def test_two_writers_of_one_ledger_both_get_on(place: Place) -> None:
     async def whole() -> None:
         async with built(place) as first, built(place) as second:
             run, _ = await recorded(first, place)
-            drafts = [
-                Draft(f"{RUN}/NOTE/{n}", "CORRECTION", run.workflow, RUN, "optr", 1_795_000_000_002, {})
-                for n in range(4)
-            ]
-            done = [
-                await forge.forge.append(run, [draft], {})
-                for draft, forge in zip(drafts, [first, second] * 2, strict=True)
-            ]
+            done = []
+            for n, writer in enumerate([first, second, first, second]):
+                note = Draft(f"{RUN}/NOTE/{n}", "NOTE", run.workflow, RUN, "optr", 1_795_000_000_002, {})
+                done.append(await writer.forge.append(run, [note], {}))
             assert [one.seqs for one in done] == [(1,), (2,), (3,), (4,)]
 
     asyncio.run(whole())
@@ -344,7 +342,7 @@ LOST = [
 
 @pytest.mark.parametrize(("method", "path", "effect"), LOST)
 def test_whatever_gets_lost_there_is_one_of_each(place: Place, method: str, path: str, effect: str) -> None:
-    place.github.fault(effect, method=method, path=path)
+    fault = place.github.fault(effect, method=method, path=path)
 
     async def whole() -> None:
         async with built(place) as made:
@@ -361,6 +359,8 @@ def test_whatever_gets_lost_there_is_one_of_each(place: Place, method: str, path
         assert len(place.pulls()) == 1
 
     asyncio.run(whole())
+    hits = {rule["id"]: rule["hits"] for rule in place.github.knob("faults/list")["rules"]}
+    assert hits[fault] == 1
 
 
 def test_what_did_not_change_is_not_written_again(place: Place) -> None:
@@ -382,11 +382,8 @@ def test_what_did_not_change_is_not_written_again(place: Place) -> None:
 
 def writes(place: Place) -> list[str]:
     logged = place.github.knob("requests", repository=place.repository.full_name)["requests"]
-    return [
-        f"{one['method']} {one['path']}"
-        for one in logged
-        if one["method"] in {"POST", "PATCH", "PUT", "DELETE"} and "git-" not in one["path"]
-    ]
+    unsafe = [one for one in logged if one["method"] in {"POST", "PATCH", "PUT", "DELETE"}]
+    return [f"{one['method']} {one['path']}" for one in unsafe if "git-" not in one["path"]]
 
 
 def test_a_copied_marker_is_not_ours(place: Place) -> None:
@@ -420,9 +417,8 @@ def test_a_branch_that_is_somebody_elses_is_not_overwritten(place: Place) -> Non
         async with built(place) as made:
             run, result = await recorded(made, place)
             token = place.github.user("rae", place.repository, "write").token
-            address = f"{place.github.git_url}/{place.repository.full_name}.git"
             clone = place.state / "squatter"
-            place.github.git("clone", "-q", address, str(clone), token=token)
+            place.github.git("clone", "-q", place.address, str(clone), token=token)
             who = ("-c", "user.name=rae", "-c", "user.email=rae@localhost")
             place.github.git(*who, "commit", "-q", "--allow-empty", "-m", "mine", cwd=clone)
             place.github.git("push", "-q", "origin", f"HEAD:refs/heads/optr/{run.workflow}", cwd=clone, token=token)

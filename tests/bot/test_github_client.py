@@ -148,7 +148,7 @@ def test_a_dropped_connection_is_repeated() -> None:
 
 
 def test_a_slow_answer_is_given_up() -> None:
-    error = failing(post, Reply(wait_s=5.0), timeout_s=0.2)
+    error = failing(post, Reply(wait_s=1.0), timeout_s=0.2)
     assert error.code is GitHubErrorCode.UNREACHABLE
     assert "0.2 s" in str(error)
 

@@ -174,8 +174,9 @@ async def _list_runs(call: Call, row: Json, runs: Sequence[RunRecord]) -> Reply:
     wanted = [run for run in wanted if query.get("app_id", str(run.suite.app_id)) == str(run.suite.app_id)]
     if query.get("filter", "latest") == "latest":
         wanted = list({(run.suite.id, run.name): run for run in wanted}.values())
-    page, headers = page_of(call, sorted(wanted, key=lambda run: -run.id))
-    shown = [await run_object(call.world, row, run) for run in page if isinstance(run, RunRecord)]
+    newest = sorted(wanted, key=lambda run: -run.id)
+    page, headers = page_of(call, newest)
+    shown = [await run_object(call.world, row, run) for run in page]
     return Reply(200, {"total_count": len(wanted), "check_runs": shown}, headers)
 
 
@@ -260,7 +261,7 @@ async def publish_suite(
     world: World, row: Json, suite: SuiteRecord, action: str, login: str, *, everyone: bool = False
 ) -> None:
     """Send a ``check_suite`` event."""
-    payload = {
+    payload: Json = {
         "action": action,
         "check_suite": await suite_payload(world, row, suite),
         "repository": payloads.complete_repository(await world.repository(row["full_name"])),

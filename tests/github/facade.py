@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from tests.github import git_http, knobs, rest
+from tests.github.completion import REPOSITORY_PATH
 from tests.github.faults import AFTER, Effect, Rule, refusal
-from tests.github.git_store import GitError
 from tests.github.identity import ANONYMOUS, Principal
 from tests.github.journal import Entry
 from tests.github.wire import ApiError, Call, Reply
@@ -48,7 +48,7 @@ class Front:
         self._world.journal.note(entry)
         principal, denied = self._who(request)
         entry.kind, entry.login = principal.kind.value, principal.login
-        found = rest.REPOSITORY_PATH.fullmatch(request.path) or git_http.GIT_PATH.fullmatch(request.path)
+        found = REPOSITORY_PATH.fullmatch(request.path) or git_http.GIT_PATH.fullmatch(request.path)
         entry.repository = f"{found['owner']}/{found['repo']}" if found else None
         from_app = principal.is_app or git_http.GIT_PATH.fullmatch(request.path) is not None
         rule = self._world.faults.take(request.method, request.path, from_app=from_app)
@@ -101,15 +101,14 @@ class Front:
         try:
             if found is not None:
                 return await git_http.answer(self._world, request, body, found.groupdict())
-            if denied is not None:
-                raise denied
             self._spend(request, principal)
-            reply = await rest.answer(self._call(request, body, principal), entry)
+            call = self._call(request, body, principal)
+            reply = denied.reply() if denied is not None else await rest.answer(call, entry)
         except ApiError as error:
             reply = error.reply()
-        except GitError as error:
-            self._world.journal.violate("facade", request.path, (str(error),))
-            reply = ApiError(500, str(error)).reply()
+        except Exception as error:  # noqa: BLE001 - our own fault is kept, and answered as GitHub's would be
+            self._world.journal.violate("facade", f"{request.method} {request.path}", (repr(error),))
+            reply = ApiError(500, f"local GitHub: {error!r}").reply()
         return self._render(request, principal, reply, entry)
 
     def _call(self, request: web.Request, body: bytes, principal: Principal) -> Call:

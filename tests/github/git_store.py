@@ -24,7 +24,8 @@ while read -r old new ref; do
   [ "$new" = 0000000000000000000000000000000000000000 ] && continue
   touched=$(git log -m --first-parent --name-only --format= "$new" --not --all -- .github/workflows | head -n 1)
   if [ -n "$touched" ]; then
-    echo "refusing to allow a GitHub App to create or update workflow \\`$touched\\` without \\`workflows\\` permission" >&2
+    printf 'refusing to allow a GitHub App to create or update workflow `%s` ' "$touched" >&2
+    echo 'without `workflows` permission' >&2
     exit 1
   fi
 done
@@ -119,6 +120,8 @@ class GitRepository:
         """Yield what is reachable from ``new`` and not from ``known``."""
         wanted = "\n".join([*new, *(f"^{sha}" for sha in known)]) + "\n"
         listed = await self.git("rev-list", "--objects", "--stdin", stdin=wanted.encode())
+        if not listed:
+            return
         names = b"\n".join(line[:40] for line in listed.splitlines()) + b"\n"
         batch = await self.git("cat-file", "--batch", stdin=names)
         at = 0

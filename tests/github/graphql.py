@@ -102,9 +102,7 @@ async def _create_commit(call: Call, given: Json) -> Json:
 async def _write_tree(git: GitRepository, tip: str, changes: Mapping[str, Any]) -> str:
     index = {"GIT_INDEX_FILE": str(git.path / f"index.{tip[:12]}")}
     await git.git("read-tree", tip, extra=index)
-    lines: list[str] = []
-    for one in changes.get("deletions") or []:
-        lines.append(f"0 {NULL_SHA}\t{one['path']}")
+    lines = [f"0 {NULL_SHA}\t{one['path']}" for one in changes.get("deletions") or []]
     for one in changes.get("additions") or []:
         try:
             data = base64.b64decode(one["contents"], validate=True)
@@ -131,12 +129,7 @@ async def _update_refs(call: Call, given: Json) -> Json:
         if one.get("beforeOid") is not None and one["beforeOid"] != before:
             raise GraphqlError("UNPROCESSABLE", f"Ref cannot be updated: {one['name']} is at {before}")
         after = one["afterOid"]
-        if (
-            after != NULL_SHA
-            and before != NULL_SHA
-            and not one.get("force")
-            and not await git.is_ancestor(before, after)
-        ):
+        if NULL_SHA not in {after, before} and not one.get("force") and not await git.is_ancestor(before, after):
             raise GraphqlError("UNPROCESSABLE", f"Ref cannot be updated: {one['name']} is not a fast forward")
         moves[one["name"]] = None if after == NULL_SHA else after
     await _move(call, row, git, moves)

@@ -173,7 +173,7 @@ class Judge:
 
     def _problems(self, key: tuple[str, str], schema: Json, uri: str, value: object) -> list[str]:
         validator = self._validator(key, schema, uri)
-        found = validator.iter_errors(value)  # type: ignore[arg-type]
+        found = validator.iter_errors(value)
         return [f"/{'/'.join(map(str, one.instance_path))}: {one.message[:300]}" for one in found][:PROBLEMS_MAX]
 
     def _validator(self, key: tuple[str, str], schema: Json, uri: str = REST_URI) -> jsonschema_rs.Validator:

@@ -39,6 +39,7 @@ async def forget_violations(world: World, given: Json) -> object:
     """Forget recorded violations, for tests that provoke them."""
     count = len(world.journal.violations)
     world.journal.violations.clear()
+    world.journal.deviations.clear()
     return {"forgotten": count}
 
 
@@ -148,10 +149,11 @@ async def merge_group(world: World, given: Json) -> object:
 
 
 async def emit(world: World, given: Json) -> object:
-    """Publish any event as it is: ``event``, ``repository``, ``payload``."""
+    """Publish any event as it is, ``count`` times with a GUID each: ``event``, ``repository``, ``payload``."""
     repository = payloads.complete_repository(await world.repository(given["repository"]))
     payload = {"repository": repository, "sender": await world.user(given.get("login", "ghost")), **given["payload"]}
-    world.outbox.publish(given["event"], payload, repository)
+    for _ in range(int(given.get("count", 1))):
+        world.outbox.publish(given["event"], payload, repository)
     return {}
 
 

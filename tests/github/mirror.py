@@ -30,7 +30,7 @@ def changes_between(before: Mapping[str, str], after: Mapping[str, str]) -> list
 async def to_emulator(emulator: Emulator, repository_id: int, git: GitRepository, before: Mapping[str, str]) -> None:
     """Bring the emulator up to git's refs, where ``before`` were git's refs when the two last agreed."""
     after = await git.refs()
-    moved = [change for change in changes_between(before, after)]
+    moved = changes_between(before, after)
     batch: list[Json] = []
     size = 0
     new = [change.after for change in moved if change.after]

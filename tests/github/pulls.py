@@ -160,7 +160,7 @@ async def of_commit(call: Call) -> Reply:
     git, sha = await call.world.bare(row), call.params["sha"]
     found: list[object] = []
     for pull in await call.world.pull_rows(row):
-        base = (await git.refs()).get(f"refs/heads/{pull['base_ref']}", pull["base_sha"])
+        base = (await git.refs()).get(f"refs/heads/{pull['base_ref']}") or str(pull["base_sha"])
         inside = sha in await git.commits_between(pull["base_sha"] if pull["merged"] else base, pull["head_sha"])
         if inside or sha in {pull["merge_commit_sha"], pull["head_sha"]}:
             found.append(await call.world.pull(row, pull["number"]))

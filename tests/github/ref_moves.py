@@ -86,7 +86,7 @@ async def follow_heads(world: World, row: Json, git: GitRepository, branch: str,
 async def point_pull(world: World, row: Json, git: GitRepository, pull: Json, head: str) -> None:
     """Set a pull request's head, its counters and ``refs/pull/N/head``."""
     refs = await git.refs()
-    base = refs.get(f"{BRANCHES}{pull['base_ref']}", pull["base_sha"])
+    base = refs.get(f"{BRANCHES}{pull['base_ref']}") or str(pull["base_sha"])
     stat = (await git.git("diff", "--numstat", f"{base}...{head}")).decode().splitlines()
     counted = [line.split("\t") for line in stat]
     await world.emulator.update(

@@ -8,6 +8,7 @@ from tests.github import (
     checks,
     completion,
     graphql,
+    hook_endpoints,
     issue_views,
     payloads,
     pulls,
@@ -25,6 +26,7 @@ from tests.github.world import whole_seconds
 
 ROUTES = (
     *app_endpoints.ROUTES,
+    *hook_endpoints.ROUTES,
     *checks.ROUTES,
     *pulls.ROUTES,
     *issue_views.ROUTES,

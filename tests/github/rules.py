@@ -7,6 +7,16 @@ from tests.github.wire import Call, Json, Reply, Route, invalid, not_found
 from tests.github.world import World, now_text
 
 PASSING = frozenset({"success", "neutral", "skipped"})
+DEFAULT_PARAMETERS: dict[str, Json] = {
+    "pull_request": {
+        "required_approving_review_count": 0,
+        "dismiss_stale_reviews_on_push": False,
+        "require_code_owner_review": False,
+        "require_last_push_approval": False,
+        "required_review_thread_resolution": False,
+    },
+    "required_status_checks": {"required_status_checks": [], "strict_required_status_checks_policy": False},
+}
 CLOSED_TO_PUSHES = frozenset({"pull_request", "required_status_checks", "update"})
 
 
@@ -28,8 +38,14 @@ async def create_ruleset(call: Call) -> Reply:
         "updated_at": now_text(),
         **body,
     }
+    made["rules"] = [_with_defaults(rule) for rule in made["rules"]]
     call.world.rulesets.setdefault(row["id"], []).append(made)
     return Reply(201, made)
+
+
+def _with_defaults(rule: Json) -> Json:
+    defaults = DEFAULT_PARAMETERS.get(rule["type"])
+    return rule if defaults is None else {**rule, "parameters": {**defaults, **(rule.get("parameters") or {})}}
 
 
 async def list_rulesets(call: Call) -> Reply:
@@ -68,7 +84,7 @@ def active_rules(world: World, row: Json, branch: str) -> list[Json]:
 def _covers(condition: Json, row: Json, branch: str) -> bool:
     def meant(pattern: str) -> bool:
         if pattern == "~DEFAULT_BRANCH":
-            return branch == row["default_branch"]
+            return bool(branch == row["default_branch"])
         return pattern == "~ALL" or fnmatch.fnmatchcase(f"refs/heads/{branch}", pattern)
 
     return any(map(meant, condition["include"])) and not any(map(meant, condition["exclude"]))
@@ -89,9 +105,11 @@ async def unmet(world: World, row: Json, pull: Json) -> list[str]:
     for rule in active_rules(world, row, pull["base_ref"]):
         parameters = rule.get("parameters") or {}
         if rule["type"] == "required_status_checks":
-            for check in parameters.get("required_status_checks", []):
-                if not passes(world, row, pull["head_sha"], check["context"], check.get("integration_id")):
-                    reasons.append(f'Required status check "{check["context"]}" is expected.')
+            reasons += [
+                f'Required status check "{check["context"]}" is expected.'
+                for check in parameters.get("required_status_checks", [])
+                if not passes(world, row, pull["head_sha"], check["context"], check.get("integration_id"))
+            ]
         if rule["type"] == "pull_request":
             reasons += await _missing_reviews(world, row, pull, parameters)
     for protection in await world.emulator.find("branchProtections", repo_id=row["id"], branch_name=pull["base_ref"]):
@@ -111,7 +129,7 @@ def passes(world: World, row: Json, sha: str, context: str, app_id: int | None) 
     if runs:
         return runs[-1].status == "completed" and runs[-1].conclusion in PASSING
     found = [one for one in world.statuses.get(row["id"], []) if (one["sha"], one["context"]) == (sha, context)]
-    return app_id is None and bool(found) and found[-1]["state"] == "success"
+    return app_id is None and bool(found) and bool(found[-1]["state"] == "success")
 
 
 async def _missing_reviews(world: World, row: Json, pull: Json, parameters: Json) -> list[str]:

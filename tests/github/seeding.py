@@ -7,7 +7,7 @@ import time
 from tests.github import app_endpoints, payloads, ref_moves
 from tests.github.mirror import RefChange, to_emulator
 from tests.github.wire import Json
-from tests.github.world import World, simple_user
+from tests.github.world import World, now_text, simple_user
 
 ROLE_TO_PERMISSION = {"read": "pull", "write": "push", "triage": "triage", "maintain": "maintain", "admin": "admin"}
 USER_SCOPES = ["repo", "user", "admin:org", "admin:repo_hook"]
@@ -66,6 +66,7 @@ async def create_repository(world: World, given: Json) -> Json:
         if files:
             head = await git.first_commit(branch, files, (owner, f"{owner}@users.noreply.github.com"))
             await to_emulator(world.emulator, row["id"], git, {})
+            await world.emulator.update("repos", row["id"], pushed_at=now_text())
     return {"id": row["id"], "node_id": row["node_id"], "full_name": row["full_name"], "head": head}
 
 

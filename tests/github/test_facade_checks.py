@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.github.conftest import Scene
+from tests.github.scene import Scene
 
 LEGAL_OUTPUT = {"title": "t", "summary": "s"}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.github.conftest import Scene
+from tests.github.scene import Scene
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from tests.github.conftest import Scene
 from tests.github.judge import SPEC_DIRECTORY, shared_judge
 from tests.github.permissions import needs_of
+from tests.github.scene import Scene
 from tools.openapi_selection import OPERATIONS, WEBHOOKS
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tests.github.conftest import Scene
+from tests.github.scene import Scene
 
 
 def open_pull(scene: Scene, branch: str, body: str = "") -> int:

@@ -3,7 +3,7 @@ import uuid
 import pytest
 from gidgethub import ValidationFailure
 
-from tests.github.conftest import Scene
+from tests.github.scene import Scene
 from tests.github.server import unique_name
 
 
@@ -121,3 +121,14 @@ def test_an_app_hears_only_what_it_subscribed_to_and_may_read(scene: Scene) -> N
     scene.github.knob("webhooks/drain")
     arrived = scene.hooks.of_event("issues", "opened")
     assert {one.headers["x-github-hook-installation-target-id"] for one in arrived} == {str(scene.app.id)}
+
+
+def test_any_event_can_be_emitted_in_bulk(scene: Scene) -> None:
+    open_issue(scene)
+    (known,) = scene.github.deliveries(scene.repository, "issues")
+    payload = {key: value for key, value in known["request"]["payload"].items() if key != "installation"}
+    name = scene.repository.full_name
+    scene.github.knob("webhooks/emit", event="issues", repository=name, payload=payload, count=200)
+    scene.github.knob("webhooks/drain")
+    arrived = scene.hooks.of_event("issues", "opened", count=201)
+    assert len({one.headers["x-github-delivery"] for one in arrived}) == 201

@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from tests.github.identity import Principal
     from tests.github.world import World
 
 Json = dict[str, Any]
+Item = TypeVar("Item")
 DOCUMENTATION = "https://docs.github.com/rest"
 PAGE_SIZE_DEFAULT = 30
 PAGE_SIZE_MAX = 100
@@ -168,7 +169,7 @@ def find_route(routes: Iterable[Route], method: str, path: str) -> tuple[Route, 
     return None
 
 
-def page_of(call: Call, items: Sequence[object]) -> tuple[list[object], dict[str, str]]:
+def page_of(call: Call, items: Sequence[Item]) -> tuple[list[Item], dict[str, str]]:
     """Return the asked page of the items and the ``Link`` header, as GitHub pages."""
     size = min(int(call.query.get("per_page", PAGE_SIZE_DEFAULT)), PAGE_SIZE_MAX)
     page = max(int(call.query.get("page", 1)), 1)

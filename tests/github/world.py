@@ -15,7 +15,7 @@ from tests.github.identity import Identity, Kind, Principal
 from tests.github.journal import Journal
 from tests.github.judge import Judge
 from tests.github.outbox import Outbox
-from tests.github.permissions import role_at_least
+from tests.github.permissions import ROLE_ALIASES, role_at_least
 from tests.github.wire import ApiError, Call, Json, not_found
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class World:
     async def repository(self, full_name: str) -> Json:
         """Return a repository as REST shows it to its owner."""
         owner = full_name.partition("/")[0]
-        return await self.rest("GET", f"/repos/{full_name}", self.owner_of(owner))
+        return dict(await self.rest("GET", f"/repos/{full_name}", self.owner_of(owner)))
 
     async def rest(self, method: str, path: str, user: Json | None, body: bytes = b"") -> Any:
         """Ask the emulator on behalf of a user and return the JSON. Raises ApiError with its answer."""
@@ -84,7 +84,8 @@ class World:
             return "admin"
         found = await self.emulator.find("collaborators", repo_id=row["id"], user_id=user["id"])
         if found:
-            return {"pull": "read", "push": "write"}.get(found[0]["permission"], found[0]["permission"])
+            permission = str(found[0]["permission"])
+            return ROLE_ALIASES.get(permission, permission)
         return "none" if row["private"] else "read"
 
     async def can_read(self, principal: Principal, row: Json) -> bool:

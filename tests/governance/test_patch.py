@@ -103,7 +103,7 @@ def test_missing_final_line_feeds_on_both_sides() -> None:
 def test_binary_content() -> None:
     patch = f"diff --git a/x b/x\nindex {A}..{B} 100644\nGIT binary patch\n".encode()
     (found,) = parse_patch(patch + b"delta 8\nPcmZo*`o}!s|AhYl5p@Kj\n\ndelta 8\nPcmeyz+`u&9KjVJ@5mf{e\n\n")
-    assert (found.binary, found.added) == (True, 0)
+    assert (found.binary, found.added, found.expanded) == (True, 0, 510)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +201,11 @@ def test_a_good_patch_is_neither_refused_nor_remarked_on() -> None:
 
 def test_an_empty_patch_is_refused() -> None:
     assert codes() == [PatchCode.EMPTY]
+
+
+def test_a_small_patch_that_would_grow_large_is_refused() -> None:
+    judged = judge(new("bomb", binary=True, expanded=2**30), rules=PatchPolicy(binary=True))
+    assert [finding.code for finding in judged.violations] == [PatchCode.TOO_LARGE]
 
 
 def test_size_and_number_of_files() -> None:

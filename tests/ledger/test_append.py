@@ -223,7 +223,7 @@ def test_a_branch_rolled_back_is_refused(world: Any) -> None:
     earlier = world.tip()
     world.append(1)
     world.git("update-ref", "refs/heads/datalake", earlier)
-    with pytest.raises(LedgerRefusedError, match="1 lines, 2 were signed.*rolled back") as caught:
+    with pytest.raises(LedgerRefusedError, match=r"1 lines, 2 were signed.*rolled back") as caught:
         world.append(2)
     assert caught.value.standing is Standing.BEHIND
     with pytest.raises(LedgerRefusedError, match="rolled back"):
@@ -343,7 +343,7 @@ def test_a_stale_lock_of_a_dead_process_is_cleared_and_a_fresh_one_respected(wor
     world.append(0)
     lock = world.git_dir / "refs" / "heads" / "datalake.lock"
     lock.touch()
-    with pytest.raises(GitError, match="datalake.lock") as caught:
+    with pytest.raises(GitError, match=r"datalake\.lock") as caught:
         world.append(1)
     assert isinstance(caught.value, LedgerBusyError)
     subprocess.run(["touch", "-d", "2 minutes ago", str(lock)], check=True)

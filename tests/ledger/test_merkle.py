@@ -153,7 +153,8 @@ def test_tile_paths_are_those_of_the_standard() -> None:
 
 
 def grow(size: int) -> tuple[Edge, dict[str, bytes]]:
-    edge, files = Edge(), {}
+    edge = Edge()
+    files: dict[str, bytes] = {}
     for number in range(size):
         files |= dict(edge.add(leaf_hash(b"%d" % number)))
     return edge, files
