@@ -63,11 +63,15 @@ class GitHubForge:
         self._showing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def fetch(self, run: Run) -> Path:
-        """The repository's bare cache, up to date; its HEAD is the default branch.
+        """The repository's bare cache; its HEAD is the default branch.
+
+        Brought up to date until the run has its base commit, and not again while the cache holds that commit.
 
         Raises:
             GitHubError: GitHub did not answer or refused.
         """
+        if run.base_commit:
+            return await self._remote.holding(run.installation, run.repository, run.base_commit)
         return await self._remote.fetch(run.installation, run.repository)
 
     def signer(self, run: Run) -> Signer:

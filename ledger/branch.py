@@ -259,7 +259,7 @@ def _next_blob(output: IO[bytes], oid: str) -> bytes:
 
 def _close(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
     process.wait()

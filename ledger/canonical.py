@@ -58,14 +58,7 @@ def without(value: Mapping[str, Any], key: str) -> bytes:
 
 def _parse(line: bytes) -> Any:
     try:
-        text = line.decode("utf-8")
-        return json.loads(
-            text,
-            object_pairs_hook=_ordered,
-            parse_int=_integer,
-            parse_float=_no_float,
-            parse_constant=_no_float,
-        )
+        return _DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise CanonicalError(f"the line is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
@@ -80,7 +73,8 @@ def _ordered(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(keys):
         repeated = next(key for key in keys if keys.count(key) > 1)
         raise CanonicalError(f"duplicate key {ascii(repeated)[:80]}")
-    if keys != sorted(keys, key=_utf16):
+    # Among ASCII keys both orders are the same, and nearly all keys are ASCII.
+    if keys != (sorted(keys) if "".join(keys).isascii() else sorted(keys, key=_utf16)):
         raise CanonicalError("keys are not sorted by UTF-16 code units")
     return members
 
@@ -102,8 +96,7 @@ def _no_float(digits: str) -> NoReturn:
 def _dump(value: object) -> bytes:
     # With sorted keys and no floats, the standard encoder's escapes are exactly those of RFC 8785 section 3.2.2.2.
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode("utf-8")
+        return _ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError as error:
         raise CanonicalError("a string holds a lone surrogate; it has no UTF-8 form") from error
 
@@ -133,3 +126,9 @@ def _object(value: Mapping[Any, object], place: str, depth: int) -> dict[str, ob
 
 def _name(value: object) -> str:
     return f"a {type(value).__name__}"
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_ordered, parse_int=_integer, parse_float=_no_float, parse_constant=_no_float
+)

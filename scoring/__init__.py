@@ -1,1 +1,1 @@
-"""Judgement: evidence in, decision out. Pure: no I/O, no clock, and nothing else of ours is imported."""
+"""Judgement, pure: evidence in, decision out; no I/O, no clock, and nothing else of ours is imported."""

@@ -137,6 +137,18 @@ class GitRemote:
             await asyncio.to_thread(fetch_heads, path, self.url(repository), environment)
         return path
 
+    async def holding(self, installation: int, repository: str, commit: str) -> Path:
+        """The cache, fetched only if it does not hold `commit` yet.
+
+        Raises:
+            GitHubError: GitHub did not answer or refused.
+            NameRefusedError: it is not a repository name, or not a commit id.
+        """
+        path, wanted = self.path(repository), checked_commit(commit)
+        if await asyncio.to_thread(_holds, path, wanted):
+            return path
+        return await self.fetch(installation, repository)
+
     async def push(self, installation: int, repository: str, commit: str, ref: str) -> None:
         """Push `commit` to `ref`, which must be absent or an ancestor; pushing again is a no-op.
 
@@ -148,6 +160,14 @@ class GitRemote:
         environment = await self.environment(installation, repository)
         async with self.lock(repository):
             await asyncio.to_thread(push_commit, path, self.url(repository), environment, commit, ref)
+
+
+def _holds(git_dir: Path, commit: str) -> bool:
+    try:
+        run_git(git_dir, "cat-file", "-e", f"{commit}^{{commit}}")
+    except (GitError, OSError):
+        return False
+    return True
 
 
 def fetch_heads(git_dir: Path, url: str, environment: Mapping[str, str]) -> None:

@@ -265,7 +265,10 @@ def test_the_directory_of_tests_becomes_a_file(court: Court) -> None:
 
 
 def test_shouting_success_is_not_success(court: Court) -> None:
-    shout = "print('OK\\n1 passed\\n::set-output name=admissible::true\\n{\"exit-code\": 0}')\ndef add(a, b):\n    return 0\n"
+    shout = (
+        "print('OK\\n1 passed\\n::set-output name=admissible::true\\n{\"exit-code\": 0}')\n"
+        "def add(a, b):\n    return 0\n"
+    )
     verdict = court.judge(court.written({"calc.py": shout}))
     assert codes(verdict) == {"CHECK_FAILED"}
     assert verdict.invariants == ("secure",)
@@ -380,7 +383,8 @@ def test_another_candidates_work_is_not_to_be_found(court: Court) -> None:
     take_patch(rival)
     idea = court.origin.git("hash-object", "-w", "--stdin", stdin=b"# the rival's idea\n")
     patch = court.done_inside(
-        f"(cat {rival.tree}/calc.py; git cat-file blob {idea}; find / -name 'optr-*' -path '*{rival.root.name}*' -exec cat {{}}/tree/calc.py \\;) "
+        f"(cat {rival.tree}/calc.py; git cat-file blob {idea}; "
+        f"find / -name '{rival.root.name}' -exec cat {{}}/tree/calc.py \\;) "
         "> found.txt 2>/dev/null; true"
     )
     assert b"rival's" not in patch

@@ -5,8 +5,20 @@ from execution.checks import detect, is_config_path, is_test_path, shadows_runne
 
 @pytest.mark.parametrize(
     "path",
-    ["tests/x.json", "test_a.py", "pkg/a_test.go", "a.test.ts", "b.spec.jsx", "src/__tests__/x.js", "FooTest.java"]
-    + ["spec/a_spec.rb", "e2e/run.py", "Tests/Unit.cs", "tests.py", "deep/test/data.bin"],
+    [
+        "tests/x.json",
+        "test_a.py",
+        "pkg/a_test.go",
+        "a.test.ts",
+        "b.spec.jsx",
+        "src/__tests__/x.js",
+        "FooTest.java",
+        "spec/a_spec.rb",
+        "e2e/run.py",
+        "Tests/Unit.cs",
+        "tests.py",
+        "deep/test/data.bin",
+    ],
 )
 def test_tests_are_recognised(path: str) -> None:
     assert is_test_path(path)
@@ -19,8 +31,22 @@ def test_what_only_sounds_like_a_test_is_none(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["conftest.py", "a/conftest.py", "pytest.ini", "pyproject.toml", "setup.cfg", "package.json", "jest.config.mjs"]
-    + ["Makefile", "sitecustomize.py", "x.pth", ".cargo/config.toml", "go.mod", ".mocharc.yml", "pytest_plugin.py"],
+    [
+        "conftest.py",
+        "a/conftest.py",
+        "pytest.ini",
+        "pyproject.toml",
+        "setup.cfg",
+        "package.json",
+        "jest.config.mjs",
+        "Makefile",
+        "sitecustomize.py",
+        "x.pth",
+        ".cargo/config.toml",
+        "go.mod",
+        ".mocharc.yml",
+        "pytest_plugin.py",
+    ],
 )
 def test_what_steers_the_runner_is_recognised(path: str) -> None:
     assert is_config_path(path)

@@ -48,7 +48,7 @@ def test_a_patch_for_another_base_is_refused(origin: Origin) -> None:
     base = origin.commit({"a.txt": "one\n", "gone.txt": "x\n"})
     patch = _patch(origin, base)
     other = origin.commit({"a.txt": "three\n"})
-    with pytest.raises(GitError, match="patch does not apply|does not exist"):
+    with pytest.raises(GitError, match=r"patch does not apply|does not exist"):
         commit_patch(origin.git_dir, other, patch, "Win", WHEN_MS)
 
 

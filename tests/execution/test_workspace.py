@@ -40,7 +40,8 @@ def test_the_tree_is_the_commits(origin: Origin, workspace: Workspace) -> None:
     for name, content in FILES.items():
         assert (workspace.tree / name).read_bytes() == (content.encode() if isinstance(content, str) else content)
     assert workspace.base_tree == origin.git("rev-parse", "HEAD^{tree}")
-    assert workspace.base_bytes == sum(len(text.encode() if isinstance(text, str) else text) for text in FILES.values())
+    sizes = [len(content.encode() if isinstance(content, str) else content) for content in FILES.values()]
+    assert workspace.base_bytes == sum(sizes)
 
 
 def test_all_of_it_belongs_to_the_sandbox_and_what_is_beside_it_does_not(workspace: Workspace) -> None:

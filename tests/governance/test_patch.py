@@ -227,8 +227,20 @@ def test_paths_that_are_not_plain(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [".git/config", ".GIT/hooks/x", "sub/.git/HEAD", "git~1/config", "Git~1/x", ".git./x", ".git /x", ".g\u200cit/x"]
-    + [".git::$INDEX_ALLOCATION/config", "sub\\.git\\config", "．git/config", ".git"],  # noqa: RUF001  # a full-width stop
+    [
+        ".git/config",
+        ".GIT/hooks/x",
+        "sub/.git/HEAD",
+        "git~1/config",
+        "Git~1/x",
+        ".git./x",
+        ".git /x",
+        ".g\u200cit/x",
+        ".git::$INDEX_ALLOCATION/config",
+        "sub\\.git\\config",
+        "．git/config",
+        ".git",
+    ],  # noqa: RUF001  # a full-width stop
 )
 def test_git_directories_under_any_name(path: str) -> None:
     assert PatchCode.GIT_DIRECTORY in codes(new(path))
@@ -250,8 +262,16 @@ def test_binary_is_a_choice_and_deleting_it_is_not() -> None:
 
 @pytest.mark.parametrize(
     ("path", "base"),
-    [("README.MD", "README.md"), ("Src/y.py", "src/x.py"), ("caf\u00e9", "cafe\u0301"), ("a/b", "a"), ("x\u200b", "x")]
-    + [("\ufb01le", "file"), ("a.", "a"), ("STRASSE", "straße")],
+    [
+        ("README.MD", "README.md"),
+        ("Src/y.py", "src/x.py"),
+        ("café", "café"),
+        ("a/b", "a"),
+        ("x\u200b", "x"),
+        ("ﬁle", "file"),
+        ("a.", "a"),
+        ("STRASSE", "straße"),
+    ],
 )
 def test_paths_that_meet_on_other_file_systems(path: str, base: str) -> None:
     assert codes(new(path), base=frozenset({base})) == [PatchCode.PATH_COLLISION]
@@ -286,10 +306,21 @@ def test_the_same_path_twice() -> None:
         "AGENTS.md",
         "pkg/AGENTS.md",
         "claude.md",
-    ]
-    + [".claude/settings.json", "a/.cursor/rules/x", ".mcp.json", ".codex/config.toml", "GEMINI.md", ".gitmodules"]
-    + ["sub/.gitattributes", ".GitHub/dependabot.yml", ".vscode/tasks.json", ".husky/pre-commit", ".npmrc"]
-    + [".devcontainer/devcontainer.json", "A\u200bGENTS.md", ".github/workflows/ci.yml"],
+        ".claude/settings.json",
+        "a/.cursor/rules/x",
+        ".mcp.json",
+        ".codex/config.toml",
+        "GEMINI.md",
+        ".gitmodules",
+        "sub/.gitattributes",
+        ".GitHub/dependabot.yml",
+        ".vscode/tasks.json",
+        ".husky/pre-commit",
+        ".npmrc",
+        ".devcontainer/devcontainer.json",
+        "A\u200bGENTS.md",
+        ".github/workflows/ci.yml",
+    ],
 )
 def test_protected_paths(path: str) -> None:
     assert codes(change(path), base=frozenset({path})) == [PatchCode.PROTECTED]
