@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.optr-ready
 
-.PHONY: setup demo serve test check format lock docs clean
+.PHONY: setup demo serve test bench crash-ledger check format lock docs readme clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## prepare .venv with hash-locked dependencies
@@ -16,8 +16,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP)  ## four agents race for a real bug fix: no key, no network
-	@$(BIN)/optr demo
+demo: $(STAMP)  ## four agents race for a real bug fix: no key, no network; KEEP=DIR leaves the repository there
+	@$(BIN)/optr demo $(if $(KEEP),--keep "$(KEEP)")
 
 serve: $(STAMP)  ## start the GitHub App (settings: docs/configuration.md)
 	@$(BIN)/optr serve
@@ -26,12 +26,25 @@ test: $(STAMP)  ## every test but the long proofs named in docs/testing.md
 	$(BIN)/python -m tools.node_setup
 	$(BIN)/pytest -n 2
 
+bench: $(STAMP)  ## the ledger's costs side by side (docs/benchmarks.md); OPTR_BENCH_SIZES=1000,20000 makes it short
+	$(BIN)/python -m benchmarks.bench_ledger
+	$(BIN)/python -m benchmarks.bench_clean_room
+
+crash-ledger: $(STAMP)  ## the long form of the ledger's crash proofs (docs/testing.md)
+	OPTR_CRASH_ROUNDS=20 OPTR_HYPOTHESIS=nightly $(BIN)/pytest tests/ledger/test_killed_writers.py tests/ledger/test_ledger_machine.py
+
 check: $(STAMP)  ## ruff, mypy strict, import layers, size gate
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/size_gate.py
+
+docs: $(STAMP)  ## write the parts of the documentation that are made from code
+	$(BIN)/python -m tools.docs
+
+readme: $(STAMP)  ## run the demo and put its comparison into the README
+	$(BIN)/python -m tools.docs --demo
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

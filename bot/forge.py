@@ -61,6 +61,7 @@ class GitHubForge:
         self._checks = checks
         self._comments = comments
         self._showing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._newest: dict[str, RunResult] = {}
 
     async def fetch(self, run: Run) -> Path:
         """The repository's bare cache; its HEAD is the default branch.
@@ -90,12 +91,17 @@ class GitHubForge:
     async def progress(self, run: Run, result: RunResult) -> None:
         """Bring the issue's comment and the check run up to date; what GitHub refuses is logged, not raised.
 
-        What is shown is made from the whole result, so whatever fails now is repaired by the next call.
+        What is shown is made from the whole result, so whatever fails now is repaired by the next call. Of calls that
+        wait for each other only the newest result is shown: writes are slow, and agents would wait for old news.
         """
+        self._newest[run.id] = result
         lock = self._showing.setdefault(run.id, asyncio.Lock())
         async with lock:
+            newest = self._newest.pop(run.id, None)
+            if newest is None:
+                return
             try:
-                shown = await self._show_check(run, self._linked(run, result))
+                shown = await self._show_check(run, self._linked(run, newest))
                 await self._show_comment(run, shown)
             except (GitHubError, NameRefusedError) as error:
                 _LOG.warning("run %s: progress is not shown: %s", run.id, error)

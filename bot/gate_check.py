@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from bot.gate import GateDecision, GateFacts, Review, ReviewState, decide_gate
 from bot.github.checks import CheckRuns
@@ -40,6 +41,7 @@ class GitHubGate:
         self._remote = remote
         self._ledgers = ledgers
         self._checks = checks
+        self._judging: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def evaluate(self, run: Run, pull_request: Mapping[str, Any]) -> None:
         """Judge the pull request's present head and set the check on it; idempotent.
@@ -56,9 +58,11 @@ class GitHubGate:
         """
         client = self._installations.client(run.installation, run.repository)
         path = f"/repos/{run.repository}/pulls/{number}"
-        pull_request = read(PullRequestObject, await client.getitem(path), Call("GET", path))
-        decision = decide_gate(await self._facts(client, run, pull_request))
-        await self._checks.put(client, run.repository, gate_check(run.id, pull_request.head.sha, decision))
+        # One after the other, facts and all: or an older decision could be written over a newer one.
+        async with self._judging.setdefault(run.id, asyncio.Lock()):
+            pull_request = read(PullRequestObject, await client.getitem(path), Call("GET", path))
+            decision = decide_gate(await self._facts(client, run, pull_request))
+            await self._checks.put(client, run.repository, gate_check(run.id, pull_request.head.sha, decision))
         return decision
 
     async def _facts(self, client: GitHubClient, run: Run, pull_request: PullRequestObject) -> GateFacts:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bot.github.errors import GitHubError, GitHubErrorCode
@@ -12,7 +13,9 @@ from ledger.branch import GitDir
 from ledger.entry import Draft, Entry
 from ledger.errors import LedgerError
 from ledger.faults import FaultFound
+from ledger.group import Group
 from ledger.keys import Signer
+from ledger.request import Request
 from ledger.scan import scan
 from ledger.sequencer import Appended, Sequencer
 from ledger.source import BranchSource
@@ -54,6 +57,7 @@ class Ledgers:
         self._checkpoints = checkpoints
         self._signers: dict[str, Signer] = {}
         self._sequencers: dict[str, tuple[Sequencer, _Publisher]] = {}
+        self._groups: dict[tuple[int, str], Group] = {}
 
     def signer(self, repository: str) -> Signer:
         """The key of `owner/name`'s ledger, made at first use; its name is `optr/<owner>/<name>`.
@@ -79,6 +83,18 @@ class Ledgers:
             LedgerError: the branch is not what was signed last, others were faster too often, or the draft is bad.
             GitHubError: GitHub did not answer or refused; calling again finishes or repeats the append.
         """
+        return await self._group(installation, repository).append(Request.of(drafts, files))
+
+    def _group(self, installation: int, repository: str) -> Group:
+        """Who appends to one repository at the same time shares a commit and a push."""
+        key = installation, checked_repository(repository)
+        if key not in self._groups:
+            self._groups[key] = Group(partial(self._append_all, installation, repository))
+        return self._groups[key]
+
+    async def _append_all(
+        self, installation: int, repository: str, requests: Sequence[Request]
+    ) -> Sequence[Appended | LedgerError]:
         signer = self.signer(repository)
         environment = await self._remote.environment(installation, repository)
         async with self._remote.lock(repository):
@@ -86,7 +102,7 @@ class Ledgers:
             publisher.environment = environment
             try:
                 await asyncio.to_thread(publisher.fetch)
-                return await asyncio.to_thread(sequencer.append, drafts, files)
+                return await asyncio.to_thread(sequencer.append_all, requests)
             finally:
                 publisher.environment = {}
 

@@ -1,60 +1,66 @@
 """Run OPTR on a local repository: the same stages and engine as the App, with the repository itself as the forge."""
 
+import asyncio
 import getpass
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bot.intent import sanitise
 from bot.local_request import LocalRequest
+from bot.models_file import operator_registry
 from bot.settings import SandboxChoice
 from execution.agents.build import ModelAccess
+from execution.agents.history import CommitHistory, ReadHistory, local_history
+from execution.discovery import NoRepositoryError, Place, locate
 from execution.engine import Engine
+from execution.flows import INTERNAL
 from execution.gitcmd import GitError, run_git
-from execution.local import LocalForge, ledger_key
+from execution.local import LEDGER_REF, LocalForge
+from execution.local_ledger import open_ledger
 from execution.problems import SetupProblem
 from execution.result import RunResult
 from execution.runs import Run, Source
-from execution.sandbox import SandboxError
 from execution.sandbox.probe import choose_sandbox
 from execution.store import Store
 from execution.world import World
 from governance.states import RunOutcome
-from ledger.errors import KeyFileError
-from ledger.keys import Signer
 
 RUN_ID_BYTES = 8
+SETTLING_SECONDS_MAX = 10.0
 SANDBOX_VARIABLE = "OPTR_SANDBOX"
 KEY_VARIABLE = "OPTR_LEDGER_KEY_FILE"
+WINNERS = "refs/heads/optr"  # a directory of branches, one for each workflow
 
 
 async def run_local(request: LocalRequest) -> RunResult:
-    """Race the agents on `request.repo` and return the account.
+    """Race the agents on the repository that `request.repo` is in, and return the account.
 
-    Interrupting it closes the run as cancelled, with its ledger line.
+    Cancelling it closes the run as cancelled, with its ledger line.
 
     Raises:
-        SetupProblem: the repository, configuration, keys or sandbox are in the way; says what to do.
+        SetupProblem: the repository, configuration or keys are in the way; nothing was recorded.
+        SandboxError: no sandbox works here.
+        LedgerError: the branch is not what was signed last, or cannot be read.
     """
-    git_dir, top = _repository(request.repo)
-    run = _run(request, git_dir)
-    try:
-        sandbox = await choose_sandbox(_preference(request.environ.get(SANDBOX_VARIABLE, "")))
-    except SandboxError as error:
-        raise SetupProblem(str(error), code="SANDBOX_MISSING") from None
-    home = request.state / "local" / hashlib.sha256(str(git_dir).encode()).hexdigest()[:16]
-    forge = LocalForge(git_dir, _key(request, home, top.name), home / "checkpoints", request.on_progress)
+    place = _repository(request.repo)
+    run = _run(request, place)
+    registry = operator_registry(request.environ)
+    access = ModelAccess(environ=request.environ, registry=registry, history=_history(place.common_dir))
+    sandbox = await choose_sandbox(_preference(request.environ.get(SANDBOX_VARIABLE, "")))
+    forge = await asyncio.to_thread(_forge, request, place, run)
     scratch = _scratch()
-    store = Store(f"sqlite:///{scratch / 'state.db'}")
-    access = ModelAccess(environ=request.environ)
+    store = Store(f"sqlite:///{scratch / 'state.db'}", lasting=False)
     world = World(
         store=store, forge=lambda _run: forge, sandbox=sandbox, access=access, scratch=scratch, clock=time.time
     )
-    engine = Engine(world, f"sqlite:///{scratch / 'engine.db'}", lock=None, on_delivery=_no_deliveries)
+    engine = Engine(world, f"sqlite:///{scratch / 'engine.db'}", lock=None, on_delivery=None)
     try:
         await engine.start()
         return await _follow(engine, run)
@@ -62,6 +68,13 @@ async def run_local(request: LocalRequest) -> RunResult:
         await engine.stop()
         store.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _history(git_dir: Path) -> ReadHistory:
+    async def read(_repository: str, commit: str) -> CommitHistory:
+        return await asyncio.to_thread(local_history, git_dir, commit)
+
+    return read
 
 
 def _preference(choice: str) -> str | None:
@@ -74,57 +87,74 @@ def _scratch() -> Path:
     return made
 
 
-def _key(request: LocalRequest, home: Path, name: str) -> Signer:
-    """The key that the operator gave, or the repository's own in the state directory."""
+def _forge(request: LocalRequest, place: Place, run: Run) -> LocalForge:
+    """The repository as a forge, once its branches and its ledger are fit to be written."""
+    _require_room(place.common_dir)
     given = request.environ.get(KEY_VARIABLE)
-    try:
-        return Signer.load(Path(given)) if given else ledger_key(home, name)
-    except KeyFileError as error:
-        raise SetupProblem(str(error), code="LEDGER_KEY") from None
+    ledger = open_ledger(request.state, place.common_dir, place.top.name, Path(given) if given else None)
+    forge = LocalForge(place.common_dir, ledger.signer, ledger.checkpoints, request.on_progress)
+    forge.ready(run, adopt=request.adopt)
+    return forge
+
+
+def _require_room(git_dir: Path) -> None:
+    """See that no branch stands where directories of branches must be."""
+    listed = run_git(git_dir, "for-each-ref", "--format=%(refname)", WINNERS, LEDGER_REF)
+    for ref in listed.decode("utf-8", "replace").splitlines():
+        if ref == WINNERS or ref.startswith(f"{LEDGER_REF}/"):
+            branch = ref.removeprefix("refs/heads/")
+            raise SetupProblem(
+                f"the branch {ascii(branch)[1:-1]} is in the way of the branches optr/WORKFLOW and datalake",
+                code="BRANCH_TAKEN",
+                where=str(git_dir),
+                remedy=f"Rename it: git branch -m {shlex.quote(branch)} NAME",
+            )
 
 
 async def _follow(engine: Engine, run: Run) -> RunResult:
+    others = asyncio.all_tasks()
     await engine.submit(run)
     try:
         result = await engine.wait(run.id)
-    except BaseException:
+    except asyncio.CancelledError:
         # Ctrl-C and the like: close the run in the open before going.
         await engine.cancel(run.id, run.requester)
+        await _settled(others)
         raise
-    ended = await engine.get(run.id)
-    if ended is not None and ended.outcome is RunOutcome.FAILED and not result.base_commit:
-        raise SetupProblem(ended.problem or "the run could not be planned", code="SETUP")
+    if result.outcome is RunOutcome.FAILED and not result.candidates and result.code != INTERNAL:
+        raise SetupProblem(result.problem or "the run could not be planned", code=result.code or "SETUP")
     return result
 
 
-async def _no_deliveries(guid: str, event: str, payload: bytes) -> None:
-    del guid, event, payload
-    raise RuntimeError("a local run takes no webhook deliveries")
+async def _settled(others: set[asyncio.Task[Any]]) -> None:
+    """Wait until what was cancelled has killed its processes and removed its workspaces."""
+    if running := asyncio.all_tasks() - others:
+        await asyncio.wait(running, timeout=SETTLING_SECONDS_MAX)
 
 
-def _repository(path: Path) -> tuple[Path, Path]:
-    """The git directory and the top of a repository that has a commit."""
+def _repository(path: Path) -> Place:
     try:
-        git_dir = Path(run_git(path / ".git", "rev-parse", "--absolute-git-dir").decode().strip())
-    except (GitError, OSError):
+        return locate(path)
+    except NoRepositoryError as error:
+        raise SetupProblem(str(error), code="REPOSITORY_MISSING", where=str(path), remedy=error.remedy) from None
+
+
+def _run(request: LocalRequest, place: Place) -> Run:
+    try:
+        base = run_git(place.git_dir, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
+    except GitError as error:
         raise SetupProblem(
-            f"{path} is not the top of a git repository; give its path with --repo, or run `git init` and commit",
-            code="REPOSITORY_MISSING",
+            f"the repository has no commit to start from: {error.stderr.splitlines()[0][:200] if error.stderr else ''}",
+            code="BASE_MISSING",
+            where=str(place.top),
+            remedy="Commit something first: git add --all && git commit",
         ) from None
-    return git_dir, path.resolve()
-
-
-def _run(request: LocalRequest, git_dir: Path) -> Run:
-    try:
-        base = run_git(git_dir, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
-    except GitError:
-        raise SetupProblem("the repository has no commit yet; commit something first", code="BASE_MISSING") from None
-    branch = run_git(git_dir, "rev-parse", "--abbrev-ref", "HEAD").decode().strip()
+    branch = run_git(place.git_dir, "rev-parse", "--abbrev-ref", "HEAD").decode("utf-8", "replace").strip()
     title, _, body = request.intent.partition("\n")
     return Run(
         id=secrets.token_hex(RUN_ID_BYTES),
         source=Source.CLI,
-        repository=str(request.repo.resolve()),
+        repository=str(place.top),
         workflow=request.workflow,
         requester=_user(),
         title=sanitise(title),
@@ -141,5 +171,5 @@ def _run(request: LocalRequest, git_dir: Path) -> Run:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except OSError:
+    except (OSError, KeyError):
         return f"uid-{os.getuid()}"

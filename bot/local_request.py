@@ -18,6 +18,7 @@ class LocalRequest:
         state: directory for databases, keys and caches.
         environ: the operator's environment: model keys and addresses, OPTR_ settings (checked); never passed on whole.
         on_progress: called with one line for people whenever something happened.
+        adopt: take the ledger on the branch as it stands, when this machine remembers nothing of it.
     """
 
     repo: Path
@@ -28,3 +29,4 @@ class LocalRequest:
     state: Path
     environ: Mapping[str, str] = field(repr=False)
     on_progress: Callable[[str], None]
+    adopt: bool = False

@@ -24,6 +24,8 @@ PRIVATE_KEY_BITS_MIN = 2048
 KEY_MODE_FORBIDDEN = 0o037  # group may read (a mounted secret), nobody else may do anything
 TIMEOUT_MS_MAX = 86_400_000
 PORT_DEFAULT = 8080
+WRITE_INTERVAL_MS_DEFAULT = 1_000
+WRITE_INTERVAL_MS_MAX = 60_000
 
 
 class SandboxChoice(StrEnum):
@@ -48,6 +50,7 @@ class Reader(StrEnum):
 
     BOTH = "App, command line"
     APP = "App"
+    LOCAL = "command line"
     MODELS = "model SDKs"
     TESTS = "OPTR's own tests"
 
@@ -122,6 +125,14 @@ TABLE: tuple[Setting, ...] = (
         default="https://github.com",
     ),
     Setting(
+        "OPTR_WRITE_INTERVAL",
+        "write_interval_ms",
+        "Least time between two writes to GitHub through one installation, in milliseconds; GitHub asks for a second, "
+        "a GitHub Enterprise Server without limits needs less",
+        f"Give a whole number of milliseconds from 0 to {WRITE_INTERVAL_MS_MAX}",
+        default=str(WRITE_INTERVAL_MS_DEFAULT),
+    ),
+    Setting(
         "OPTR_HOST",
         "host",
         "Address to listen on; `0.0.0.0` in a container",
@@ -151,6 +162,13 @@ TABLE: tuple[Setting, ...] = (
         reader=Reader.BOTH,
     ),
     Setting(
+        "OPTR_LEDGER_KEY_FILE",
+        "ledger_key_file",
+        "File with the ledger's signing key, for `optr execute`; without it each repository's own in `OPTR_STATE`",
+        "Give a key file that OPTR made and only you can read, or unset it",
+        reader=Reader.LOCAL,
+    ),
+    Setting(
         "OPTR_TIMEOUT",
         "timeout_ms",
         "Wall clock of one agent's attempt, in milliseconds; without it each agent's profile says",
@@ -174,6 +192,14 @@ TABLE: tuple[Setting, ...] = (
         reader=Reader.BOTH,
     ),
     Setting(
+        "OPTR_MODELS_FILE",
+        "models_file",
+        "TOML file with models that add to the shipped ones or replace them by id, in the form of "
+        "`execution/models/models.toml`",
+        "Give a file that only its owner can write, or unset it",
+        reader=Reader.BOTH,
+    ),
+    Setting(
         "OPTR_AGENT_ENV",
         "",
         "Names of variables, with commas between, that agents of type `command` may ask for in their profiles",
@@ -185,6 +211,27 @@ TABLE: tuple[Setting, ...] = (
         "",
         "`1` lets agents of type `command` have the network when their profiles ask for it",
         "Give `1`, or unset it",
+        reader=Reader.BOTH,
+    ),
+    Setting(
+        "OPTR_PREPARE_NETWORK",
+        "",
+        "`1` lets `prepare` of a repository's configuration have the network; it never sees a candidate",
+        "Give `1`, or unset it",
+        reader=Reader.BOTH,
+    ),
+    Setting(
+        "OPTR_ALLOW_WORKIQ",
+        "",
+        "`1` lets agents of type `ms-copilot-stride` send the request and the files it names to Microsoft 365 Copilot",
+        "Give `1`, or unset it",
+        reader=Reader.BOTH,
+    ),
+    Setting(
+        "OPTR_WORKIQ_URL",
+        "",
+        "Where Work IQ is for those agents, when not at `https://workiq.svc.cloud.microsoft`",
+        "Give an https URL without `/rest`, or unset it",
         reader=Reader.BOTH,
     ),
     Setting(
@@ -223,6 +270,38 @@ TABLE: tuple[Setting, ...] = (
         "Where those agents' model is, when not at Anthropic",
         "Give a base URL without `/v1`",
         reader=Reader.MODELS,
+    ),
+    Setting(
+        "COPILOT_CLI_PATH",
+        "",
+        "Absolute path of the Copilot runtime, for agents of type `github-copilot`; "
+        "`python -m copilot download-runtime` fetches it and prints the path",
+        "Set it, or leave those agents out",
+        reader=Reader.MODELS,
+    ),
+    Setting(
+        "COPILOT_GITHUB_TOKEN",
+        "",
+        "Token those agents ask Copilot with on the command line; the App mints its own (`copilot_requests: write`)",
+        "Set it, or leave those agents out",
+        reader=Reader.MODELS,
+        secret=True,
+    ),
+    Setting(
+        "WORKIQ_TOKEN",
+        "",
+        "Token of a signed-in user with `WorkIQAgent.Ask`, for agents of type `ms-copilot-stride`",
+        "Set it, or leave those agents out",
+        reader=Reader.MODELS,
+        secret=True,
+    ),
+    Setting(
+        "MICROSOFT_GRAPH_TOKEN",
+        "",
+        "The same under its older name; `WORKIQ_TOKEN` comes first",
+        "Set one of the two, or leave those agents out",
+        reader=Reader.MODELS,
+        secret=True,
     ),
 )
 
@@ -267,11 +346,11 @@ def _postgresql(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _directory(path: Path) -> Path:
+def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-Directory = Annotated[Path, AfterValidator(_directory)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Secret = Annotated[SecretStr, Field(min_length=WEBHOOK_SECRET_CHARACTERS_MIN)]
 
@@ -281,10 +360,12 @@ class LocalSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    state: Directory = Field(default=Path("~/.local/state/optr"), validate_default=True)
+    state: AbsolutePath = Field(default=Path("~/.local/state/optr"), validate_default=True)
+    ledger_key_file: AbsolutePath | None = None
     timeout_ms: int | None = Field(default=None, ge=1, le=TIMEOUT_MS_MAX)
     sandbox: SandboxChoice = SandboxChoice.AUTO
     log_level: LogLevel = LogLevel.INFO
+    models_file: AbsolutePath | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -319,6 +400,7 @@ class Settings(LocalSettings):
     webhook_secret_previous: Secret | None = None
     github_api: BaseUrl = "https://api.github.com"
     github_url: BaseUrl = "https://github.com"
+    write_interval_ms: int = Field(default=WRITE_INTERVAL_MS_DEFAULT, ge=0, le=WRITE_INTERVAL_MS_MAX)
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     port: int = Field(default=PORT_DEFAULT, ge=0, le=65_535)
     database_url: Annotated[SecretStr, AfterValidator(_postgresql)] | None = None

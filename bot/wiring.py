@@ -15,11 +15,13 @@ from bot.forge import GitHubForge
 from bot.gate_check import GitHubGate
 from bot.github.checks import CheckRuns
 from bot.github.comments import Comments
+from bot.github.copilot import CopilotGitHub
 from bot.github.git import GitRemote
 from bot.github.installations import GitHubSettings, Installations
 from bot.github.view import InstallationView
 from bot.handlers import all_handlers
 from bot.ledgers import Ledgers
+from bot.models_file import operator_registry
 from bot.ports import Context
 from bot.router import Dispatcher
 from bot.server import Deps
@@ -36,6 +38,7 @@ ENGINE_FILE = "engine.db"
 LOCK_FILE = "lock"
 SCRATCH_FILE = "scratch"
 SCRATCH_PREFIX = "optr-scratch-"
+MILLISECONDS = 1000
 
 
 @asynccontextmanager
@@ -87,6 +90,7 @@ class App:
 
         Raises:
             OptrError: no sandbox works here.
+            SetupProblem: the operator's models file is wrong.
             GitHubError: GitHub does not know this App, or cannot be reached.
             EngineBusyError: another process uses the state directory.
         """
@@ -95,11 +99,17 @@ class App:
             sandbox = await choose_sandbox(preference)
         except SandboxError as error:
             raise OptrError("no sandbox works here", why=str(error), remedy="Install bubblewrap") from None
+        copilot = CopilotGitHub(self._installations)
         world = World(
             store=self._store,
             forge=lambda _run: self._forge,
             sandbox=sandbox,
-            access=ModelAccess(environ=self._environ),
+            access=ModelAccess(
+                environ=self._environ,
+                registry=operator_registry(self._environ),
+                copilot_token=copilot.token,
+                history=copilot.history,
+            ),
             scratch=self._scratch,
             clock=time.time,
         )
@@ -140,6 +150,7 @@ def _github(settings: Settings) -> GitHubSettings:
         private_key=settings.private_key.get_secret_value(),
         api_url=settings.github_api,
         web_url=settings.github_url,
+        write_interval_s=settings.write_interval_ms / MILLISECONDS,
     )
 
 

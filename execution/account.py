@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from execution.agents.profiles import Profile
-from execution.artifacts import Judged, Plan, Recorded, Tried
-from execution.result import CandidateResult, RunResult
+from execution.artifacts import Judged, Plan, Recorded, Reviewed, Tried
+from execution.crossvoting import about
+from execution.result import CandidateResult, ReviewResult, RunResult
+from execution.reviews import Ballot, Vote, ruled, votes_on
 from execution.runs import Run
+from scoring.evidence import CrossVote
 from scoring.selection import Ranked, Selection
 
 TITLE_CHARS_MAX = 120
@@ -15,13 +18,15 @@ TITLE_CHARS_MAX = 120
 
 @dataclass(frozen=True)
 class Finished:
-    """What the stages have left so far; `tried` and `judged` are by node id."""
+    """What the stages have left so far; `tried`, `judged` and `reviewed` are by node id."""
 
     plan: Plan | None = None
     tried: Mapping[str, Tried] = field(default_factory=dict)
     judged: Mapping[str, Judged] = field(default_factory=dict)
+    reviewed: Mapping[str, Reviewed] = field(default_factory=dict)
     selection: Selection | None = None
     recorded: Recorded | None = None
+    cross: tuple[CrossVote, ...] = ()
 
 
 def account(run: Run, finished: Finished, sandbox: str) -> RunResult:
@@ -55,6 +60,7 @@ def account(run: Run, finished: Finished, sandbox: str) -> RunResult:
         sandbox=sandbox,
         receipt=recorded.receipt if recorded else None,
         problem=run.problem,
+        code=run.code or None,
         warnings=warnings,
         pull_request=run.pull_request or None,
     )
@@ -77,7 +83,9 @@ def _row(finished: Finished, node: str, profile: Profile, place: Ranked | None) 
     if (tried := finished.tried.get(node)) is not None:
         row = row.model_copy(update=_attempted(tried))
     if (judged := finished.judged.get(node)) is not None:
-        row = row.model_copy(update=_measured(judged))
+        ballots = {by: one.ballot for by, one in finished.reviewed.items()}
+        row = row.model_copy(update=_measured(judged, ballots))
+    row = row.model_copy(update={"cross": about(finished.cross, profile.name)})
     if place is not None:
         reasons = place.why_not or row.reasons
         row = row.model_copy(update={"score": place.score, "terms": place.terms, "reasons": reasons})
@@ -97,8 +105,8 @@ def _attempted(tried: Tried) -> dict[str, object]:
     }
 
 
-def _measured(judged: Judged) -> dict[str, object]:
-    evidence = judged.evidence
+def _measured(judged: Judged, ballots: Mapping[str, Ballot]) -> dict[str, object]:
+    evidence = ruled(judged.evidence, ballots.values())
     diff = evidence.diff
     return {
         "admissible": evidence.admissible,
@@ -109,4 +117,19 @@ def _measured(judged: Judged) -> dict[str, object]:
         "added": diff.added if diff else 0,
         "deleted": diff.deleted if diff else 0,
         "ttv_ms": evidence.ttv_ms,
+        "fit": evidence.fit,
+        "reviews": tuple(_review(reviewer, vote) for reviewer, vote in votes_on(evidence.agent, ballots)),
     }
+
+
+def _review(reviewer: str, vote: Vote) -> ReviewResult:
+    return ReviewResult(
+        reviewer=reviewer,
+        vote=vote.kind,
+        no_vote=vote.no_vote,
+        problem=vote.problem,
+        violations=vote.violations,
+        rationale=vote.rationale,
+        complexity=vote.complexity,
+        cost_microusd=vote.usage.cost_microusd,
+    )

@@ -1,18 +1,25 @@
 """What each stage leaves in the store: written once, read by every later stage, the source of the record."""
 
+from pydantic import Field
+
 from execution.agents.profiles import Profile
 from execution.config import Check, Config
+from execution.history import History
 from execution.records import Candidate, Limits, Record
 from execution.result import Receipt
+from execution.reviews import Ballot
 from governance.graph import Graph
 from governance.intent import Intent
 from governance.mandate import Mandate
-from governance.report import Report
+from governance.report import Report, Verdict
 from governance.settlement import Aggregate, Settlement
 from governance.tokens import DispatchToken
-from scoring.evidence import Evidence, Reason
+from scoring.evidence import CrossVote, Evidence, Reason, ReportCounts
 
 PLAN = "plan"
+PLAN_RECORDED = "plan_recorded"
+BASELINE = "baseline"
+CROSS = "cross"
 SELECTION = "selection"
 RECORDED = "recorded"
 RESULT = "result"
@@ -33,6 +40,16 @@ def judged_name(node: str) -> str:
     return f"judged:{node}"
 
 
+def blinding_name(node: str) -> str:
+    """The name of a reviewer's aliases."""
+    return f"blinding:{node}"
+
+
+def reviewed_name(node: str) -> str:
+    """The name of what a reviewer said."""
+    return f"reviewed:{node}"
+
+
 class Plan(Record):
     """What will happen, frozen before anything is dispatched.
 
@@ -42,11 +59,14 @@ class Plan(Record):
         checks, checks_source: what judges every candidate, and one sentence on where that came from.
         base_branch, base_commit: what candidates are written against.
         workflow: the unique directory name.
-        profiles, limits: by node id.
+        profiles: of the candidates, by node id.
+        limits: by node id, reviewers included.
+        reviewers: profiles of the reviewers, by node id.
         instructions: the repository's own agent instructions at the base commit.
         context: facts about the repository for the agents.
         warnings: what a reader should know.
         planned_ms: milliseconds since the epoch.
+        prepare_network: whether the operator lets `prepare` have the network.
     """
 
     intent: Intent
@@ -65,10 +85,32 @@ class Plan(Record):
     context: str
     warnings: tuple[str, ...]
     planned_ms: int
+    prepare_network: bool = False
+    reviewers: dict[str, Profile] = Field(default_factory=dict)
 
     def mandate(self, node: str) -> Mandate:
         """The mandate of one node."""
         return next(mandate for mandate in self.mandates if mandate.node == node)
+
+
+class PlanRecorded(Record):
+    """Where the plan stands on the ledger, and when it did, milliseconds since the epoch."""
+
+    receipt: Receipt
+    recorded_ms: int
+
+
+class BaseMeasured(Record):
+    """What was measured on the base before anything was dispatched: its history, and its test reports by check id."""
+
+    history: History
+    reports: dict[str, ReportCounts]
+
+
+class CrossVotes(Record):
+    """The votes of all admissible candidates' new tests; empty when there was nothing to vote with."""
+
+    votes: tuple[CrossVote, ...] = ()
 
 
 class Dispatched(Record):
@@ -92,6 +134,25 @@ class Judged(Record):
     warnings: tuple[Reason, ...]
     report: Report
     reported_ms: int
+
+
+class Blinding(Record):
+    """Under which name a reviewer sees whose patch: agent by alias, in the order shown."""
+
+    aliases: dict[str, str]
+
+
+class Reviewed(Record):
+    """What a reviewer said, and the report made of it; blocked when there was no admissible candidate."""
+
+    ballot: Ballot
+    report: Report
+    reviewed_ms: int
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the reviewer was never asked."""
+        return self.report.verdict is Verdict.BLOCKED
 
 
 class Recorded(Record):

@@ -1,12 +1,30 @@
 """The repository's configuration, `.github/optr.yml`, read from the base branch and only from there."""
 
-from typing import Literal
+from decimal import Decimal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from execution.yamlfile import ConfigError, load_model
 
 CONFIG_PATH = ".github/optr.yml"
+DEPENDENCIES_DIRECTORY = ".optr-deps"  # kept of what `prepare` makes, when the configuration names nothing else
+KEEP_MAX = 8  # paths
+REVIEWERS_MAX = 4  # each reads every admissible patch, which costs time and money
+
+# Inside the tree: no leading slash or dash, no empty, `.` or `..` segment, nothing in a git directory.
+TreePath = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9_.@+][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_.@+][A-Za-z0-9_.@+-]*)*$", max_length=200
+    ),
+]
+Share = Annotated[str, StringConstraints(pattern=r"^(0(\.\d{1,4})?|1(\.0{1,4})?)$")]
+
+
+def _require_inside(path: str) -> None:
+    if any(segment.lower() in {".", "..", ".git"} for segment in path.split("/")):
+        raise ValueError(f"{path!r} must stay inside the tree and out of .git")
 
 
 class Part(BaseModel):
@@ -24,6 +42,7 @@ class Check(Part):
         proves: invariants that hold when it passes.
         timeout_s: seconds.
         required: whether failing makes a candidate inadmissible.
+        junit: where the command writes a JUnit report, a path in the tree; read as facts, the exit code decides.
     """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")
@@ -31,25 +50,96 @@ class Check(Part):
     proves: tuple[str, ...] = ()
     timeout_s: int = Field(default=300, ge=1, le=3600)
     required: bool = True
+    junit: TreePath | None = None
+
+    @model_validator(mode="after")
+    def _inside(self) -> "Check":
+        if self.junit is not None:
+            _require_inside(self.junit)
+        return self
+
+
+class Prepare(Part):
+    """What the checks need and the repository does not hold: fetched once per base commit, before any agent starts.
+
+    Attributes:
+        run: shell command line, run by `sh -c` in the root of the base's tree, in the sandbox; with the network when
+            the operator allows it, offline otherwise. It never sees a candidate.
+        timeout_s: seconds.
+        keep: paths of the tree that it makes and every check then finds, read-only, in the same place.
+    """
+
+    run: str = Field(min_length=1, max_length=4000)
+    timeout_s: int = Field(default=600, ge=1, le=3600)
+    keep: tuple[TreePath, ...] = Field(default=(DEPENDENCIES_DIRECTORY,), min_length=1, max_length=KEEP_MAX)
+
+    @model_validator(mode="after")
+    def _inside(self) -> "Prepare":
+        for path in self.keep:
+            _require_inside(path)
+        nested = [(a, b) for a in self.keep for b in self.keep if b.startswith(f"{a}/")]
+        if nested or len(set(self.keep)) != len(self.keep):
+            raise ValueError("keep: name each path once, and none inside another")
+        return self
+
+
+class Weights(Part):
+    """Shares of the four terms of `balanced`, decimal strings of at most four places that sum to 1."""
+
+    invariants: Share
+    time_to_value: Share
+    execution: Share
+    preference: Share
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "Weights":
+        if (total := sum(self.by_term().values())) != 1:
+            raise ValueError(f"the four weights must sum to 1, these sum to {total}")
+        return self
+
+    def by_term(self) -> dict[str, Decimal]:
+        """The weights by the terms' names."""
+        return {name: Decimal(getattr(self, name)) for name in Weights.model_fields}
 
 
 class Scoring(Part):
-    """Which profile ranks, and the least score that may win."""
+    """Which profile ranks, and the least score that may win.
+
+    Attributes:
+        profile: see docs/scoring.md.
+        accept_score: the least score that may win, on the profile's own scale.
+        weights: for `balanced`, instead of .4, .3, .2 and .1.
+    """
 
     profile: Literal["balanced", "seed-v1"] = "balanced"
     accept_score: str = Field(default="0", pattern=r"^\d{1,4}(\.\d{1,4})?$")
+    weights: Weights | None = None
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> "Scoring":
+        if self.weights is not None and self.profile != "balanced":
+            raise ValueError(f"the profile {self.profile} has no weights to set; only balanced has")
+        return self
 
 
 class Review(Part):
-    """What the gate asks of humans before a merge.
+    """Who looks at the candidates before selection, and what the gate asks of humans before a merge.
 
     Attributes:
         approvals: distinct humans who must approve the head.
         two_person: whether the requester's own approval does not count.
+        reviewers: agents with the role `reviewer` who see admissible patches, blinded, and may veto them.
     """
 
     approvals: int = Field(default=1, ge=0, le=10)
     two_person: bool = True
+    reviewers: tuple[str, ...] = Field(default=(), max_length=REVIEWERS_MAX)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Review":
+        if len(set(self.reviewers)) != len(self.reviewers):
+            raise ValueError("reviewers: name each of them once")
+        return self
 
 
 class PatchRules(Part):
@@ -76,6 +166,7 @@ class Config(Part):
     version: Literal[1] = 1
     agents: tuple[str, ...] = ("codex", "claude")
     checks: tuple[Check, ...] = ()
+    prepare: Prepare | None = None
     scoring: Scoring = Scoring()
     review: Review = Review()
     patch: PatchRules = PatchRules()

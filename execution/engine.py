@@ -13,12 +13,15 @@ from contextvars import Context
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import error as dbos_errors
 
 from execution.artifacts import RESULT
 from execution.flows import Deliver, Flows, register
 from execution.result import RunResult
 from execution.runs import Run
+from execution.store import SQLITE_BUSY_TIMEOUT_MS
 from execution.world import World
 from governance.states import RunOutcome, RunState
 
@@ -30,8 +33,9 @@ RUNS_QUEUE = "optr-runs"
 DELIVERIES_QUEUE = "optr-deliveries"
 RUNS_AT_ONCE_MAX = 4
 DELIVERIES_AT_ONCE_MAX = 8
-QUEUE_POLL_SECONDS = 0.1
+QUEUE_POLL_SECONDS = 0.25  # each look costs some 4 ms of CPU, all day long
 DELIVERY_ATTEMPTS_MAX = 100
+STOP_GRACE_SECONDS = 5
 DONE_STATUS = "SUCCESS"
 FAILED_STATUS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
@@ -47,16 +51,18 @@ class Engine:
         world: the stages' dependencies.
         database_url: where DBOS keeps its journal, an SQLAlchemy URL.
         lock: file that one process holds exclusively; None for a database that several processes may share.
-        on_delivery: called once per webhook delivery, inside a durable step.
+        on_delivery: called once per webhook delivery, inside a durable step; None where none arrive, which is a process
+            that lives for one run: there nothing is queued and nothing polled.
     """
 
-    def __init__(self, world: World, database_url: str, lock: Path | None, on_delivery: Deliver) -> None:
+    def __init__(self, world: World, database_url: str, lock: Path | None, on_delivery: Deliver | None) -> None:
         self._world = world
         self._url = database_url
         self._lock_path = lock
         self._lock: IO[str] | None = None
         self._on_delivery = on_delivery
         self._flows: Flows | None = None
+        self._started: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Take the lock, register the workflows and resume what a crash left unfinished.
@@ -72,19 +78,27 @@ class Engine:
             "application_version": APPLICATION_VERSION,
             "executor_id": EXECUTOR,
             "log_level": "WARNING",
-            "notification_listener_polling_interval_sec": QUEUE_POLL_SECONDS,
         }
+        if self._on_delivery is None:
+            config["system_database_engine"] = _passing_journal(self._url)
         DBOS(config=config)
-        self._flows = register(self._world, self._on_delivery)
+        self._flows = register(self._world, self._on_delivery or _refuse)
         DBOS.launch()
+        if self._on_delivery is None:
+            return
         for name, limit in ((RUNS_QUEUE, RUNS_AT_ONCE_MAX), (DELIVERIES_QUEUE, DELIVERIES_AT_ONCE_MAX)):
             await DBOS.register_queue_async(
                 name, worker_concurrency=limit, polling_interval_sec=QUEUE_POLL_SECONDS, on_conflict="always_update"
             )
 
     async def stop(self) -> None:
-        """Stop taking work; what runs is resumed at the next start."""
-        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        """Stop taking work; what runs is interrupted, and resumed at the next start."""
+        if self._flows is not None:
+            logging.getLogger("dbos").setLevel(logging.ERROR)  # it warns of each interruption, which is what a stop is
+            await self._flows.under_way.interrupt()
+        # What the queues still hand out while they close is interrupted too, if it is given the time.
+        grace = STOP_GRACE_SECONDS if self._on_delivery is not None else 0
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=grace)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -92,7 +106,11 @@ class Engine:
     async def submit(self, run: Run) -> None:
         """Store a run and start it; a run already known is left as it is."""
         self._world.store.add(run)
-        await _outside(self._enqueue(run.id, RUNS_QUEUE, self._ready.run, run.id))
+        if self._on_delivery is None:
+            with SetWorkflowID(run.id):
+                self._started[run.id] = await DBOS.start_workflow_async(self._ready.run, run.id)  # type: ignore[arg-type]
+        else:
+            await _outside(self._enqueue(run.id, RUNS_QUEUE, self._ready.run, run.id))
 
     async def deliver(self, guid: str, event: str, payload: bytes) -> bool:
         """Take a delivery durably; False when this GUID is known and its work is done."""
@@ -137,7 +155,7 @@ class Engine:
 
     async def wait(self, run_id: str) -> RunResult:
         """The account of a run once its workflow has ended, which for GitHub runs means: it is in review or closed."""
-        handle: Any = await DBOS.retrieve_workflow_async(run_id)
+        handle: Any = self._started.get(run_id) or await DBOS.retrieve_workflow_async(run_id)
         await handle.get_result(polling_interval_sec=QUEUE_POLL_SECONDS)
         return self._world.store.load(run_id, RESULT, RunResult)
 
@@ -177,6 +195,27 @@ class Engine:
             ) from None
 
 
+def _passing_journal(url: str) -> sa.Engine:
+    """DBOS's journal in an SQLite file that goes with its process: set up as DBOS does, but no write waits for the disk.
+
+    What must outlast the run, the ledger and its checkpoints, is not in it.
+    """
+    journal = sa.create_engine(url)
+
+    @sa.event.listens_for(journal, "connect")
+    def set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = "IMMEDIATE"
+        for pragma in (f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}", "foreign_keys=ON", "synchronous=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return journal
+
+
+async def _refuse(guid: str, event: str, payload: bytes) -> None:
+    del guid, event, payload
+    raise RuntimeError("this process takes no webhook deliveries")
+
+
 async def _outside(work: Coroutine[Any, Any, T]) -> T:
     """Await `work` outside the step that may be running.
 
@@ -187,5 +226,15 @@ async def _outside(work: Coroutine[Any, Any, T]) -> T:
 
 
 def quieten() -> None:
-    """Leave the engine's own start-up chatter out of our output; its warnings stay."""
-    logging.getLogger("dbos").setLevel(logging.WARNING)
+    """Let the engine log through ours: its warnings stay, start-up chatter and cancellations are no news."""
+    log = logging.getLogger("dbos")
+    log.setLevel(logging.WARNING)
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())  # without any, DBOS gives itself one that writes in a form of its own
+    log.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether somebody should read it; a workflow that ends because it was cancelled is no error."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, dbos_errors.DBOSAwaitedWorkflowCancelledError)

@@ -14,24 +14,35 @@ from dbos import DBOS, SetWorkflowID
 
 from execution import crashpoints
 from execution.artifacts import Plan
+from execution.gitcmd import GitError
 from execution.problems import RunProblem
+from execution.sandbox import SandboxError
 from execution.stages.attempt import attempt
+from execution.stages.baseline import measure_base
 from execution.stages.conclude import conclude
+from execution.stages.crossvote import cross_vote
 from execution.stages.decide import decide
 from execution.stages.dispatch import dispatch
 from execution.stages.judge import judge
 from execution.stages.plan import plan
 from execution.stages.publish import publish, show
 from execution.stages.record import record, record_plan
+from execution.stages.review import admit_reviewer, review
+from execution.underway import UnderWay
 from execution.world import World
+from governance.codes import ReasonCode
 from governance.states import RunOutcome, RunState
+from ledger.errors import LedgerError, LedgerRefusedError
 
 STEP_ATTEMPTS_MAX = 4
 STEP_RETRY_SECONDS = 0.5
+PROBLEM_CHARS_MAX = 500
+INTERNAL = "INTERNAL"  # the code of our own faults, which no registry of reasons foresees
 
 _LOG = logging.getLogger(__name__)
 
 Deliver = Callable[[str, str, bytes], Awaitable[None]]
+NodeFlow = Callable[[str, str], Any]
 
 
 @dataclass(frozen=True)
@@ -42,43 +53,60 @@ class Flows:
     node: Callable[[str, str], Awaitable[dict[str, str] | None]]
     close: Callable[[str, str, str, dict[str, str]], Awaitable[bool]]
     deliver: Callable[[str, str, bytes], Awaitable[None]]
+    under_way: UnderWay
 
 
 def register(world: World, on_delivery: Deliver) -> Flows:
     """Register the workflows of this process under fixed names; recovery finds them by name after a restart."""
+    under_way = UnderWay()
 
     @DBOS.workflow(name="optr.node")
+    @under_way.counted
     async def node_flow(run_id: str, node: str) -> dict[str, str] | None:
         return await _node(world, run_id, node)
 
+    @DBOS.workflow(name="optr.review")
+    @under_way.counted
+    async def review_flow(run_id: str, node: str) -> dict[str, str] | None:
+        return await _review(world, run_id, node)
+
     @DBOS.workflow(name="optr.run")
+    @under_way.counted
     async def run_flow(run_id: str) -> None:
-        await _run(world, run_id, node_flow)
+        await _run(world, run_id, node_flow, review_flow)
 
     @DBOS.workflow(name="optr.close")
+    @under_way.counted
     async def close_flow(run_id: str, outcome: str, by: str, facts: dict[str, str]) -> bool:
         return await _close(world, run_id, RunOutcome(outcome), by, facts)
 
     @DBOS.workflow(name="optr.deliver")
+    @under_way.counted
     async def deliver_flow(guid: str, event: str, payload: bytes) -> None:
         await _step("deliver", on_delivery, guid, event, payload)
 
-    return Flows(run=run_flow, node=node_flow, close=close_flow, deliver=deliver_flow)
+    return Flows(run=run_flow, node=node_flow, close=close_flow, deliver=deliver_flow, under_way=under_way)
 
 
-async def _run(world: World, run_id: str, node_flow: Callable[[str, str], Any]) -> None:
+async def _run(world: World, run_id: str, node_flow: NodeFlow, review_flow: NodeFlow) -> None:
     """One governed execution, from received to published."""
     try:
         await _step("announce", show, world, run_id)
         made = Plan.model_validate_json(await _step("plan", _plan_json, world, run_id))
         await _step("record_plan", _record_plan, world, run_id)
+        await _step("baseline", _measure_base, world, run_id, preemptible=True)
         await _step("executing", _move, world, run_id, RunState.EXECUTING)
         handles = []
-        for node in made.graph.agent_nodes:
+        for node in made.graph.racers:
             with SetWorkflowID(f"{run_id}.{node.id}"):
                 handles.append(await DBOS.start_workflow_async(node_flow, run_id, node.id))
+        await _step("show_start", show, world, run_id)
         problems = [await handle.get_result(polling_interval_sec=0.1) for handle in handles]
         _raise_first(problems)
+        await _step("cross_vote", _cross_vote, world, run_id, preemptible=True)
+        if made.reviewers:
+            await _step("verifying", _move, world, run_id, RunState.VERIFYING)
+            _raise_first(await _reviews(made, run_id, review_flow))
         await _step("decide", _decide, world, run_id)
         await _step("record", _record, world, run_id)
         await _step("publish", publish, world, run_id)
@@ -86,10 +114,21 @@ async def _run(world: World, run_id: str, node_flow: Callable[[str, str], Any]) 
         await _close(world, run_id, problem.outcome, "optr", {"problem": str(problem), "code": problem.code})
     except Exception as error:  # noqa: BLE001 - what was not foreseen ends the run in the open, not in silence
         _LOG.exception("run %s failed", run_id)
-        text = f"internal error: {type(error).__name__}: {error}"[:500]
-        await _close(world, run_id, RunOutcome.FAILED, "optr", {"problem": text, "code": "INTERNAL"})
+        await _close(world, run_id, RunOutcome.FAILED, "optr", _unforeseen(error))
     else:
         await _step("show", show, world, run_id)
+
+
+def _unforeseen(error: Exception) -> dict[str, str]:
+    """What the record says of an error that no stage expected: whose fault it was, as far as its kind tells."""
+    tries: Sequence[Exception] = getattr(error, "errors", ())  # of a step that was tried too often, the last one counts
+    cause = tries[-1] if tries else error
+    if isinstance(cause, LedgerRefusedError):
+        return {"problem": str(cause), "code": str(ReasonCode.LEDGER_REFUSED)}
+    if isinstance(cause, LedgerError | GitError | SandboxError | OSError):
+        return {"problem": str(cause)[:PROBLEM_CHARS_MAX], "code": str(ReasonCode.RUN_FAILED)}
+    text = f"internal error: {type(cause).__name__}: {cause}"
+    return {"problem": text[:PROBLEM_CHARS_MAX], "code": INTERNAL}
 
 
 def _raise_first(problems: Sequence[Mapping[str, str] | None]) -> None:
@@ -106,6 +145,26 @@ async def _node(world: World, run_id: str, node: str) -> dict[str, str] | None:
         await _step("show_attempt", show, world, run_id)
         await _step("judge", _judge, world, run_id, node, preemptible=True)
         await _step("show_verdict", show, world, run_id)
+    except RunProblem as problem:
+        return {"text": str(problem), "outcome": str(problem.outcome), "code": problem.code}
+    return None
+
+
+async def _reviews(made: Plan, run_id: str, review_flow: NodeFlow) -> list[Mapping[str, str] | None]:
+    """One child workflow per reviewer, awaited in node order."""
+    handles = []
+    for node in made.graph.reviewers:
+        with SetWorkflowID(f"{run_id}.{node.id}"):
+            handles.append(await DBOS.start_workflow_async(review_flow, run_id, node.id))
+    return [await handle.get_result(polling_interval_sec=0.1) for handle in handles]
+
+
+async def _review(world: World, run_id: str, node: str) -> dict[str, str] | None:
+    """One reviewer: permission, if there is anything to judge, and its votes."""
+    try:
+        if await _step("admit_reviewer", admit_reviewer, world, run_id, node, f"{run_id}.{node}"):
+            await _step("review", _votes, world, run_id, node, preemptible=True)
+        await _step("show_review", show, world, run_id)
     except RunProblem as problem:
         return {"text": str(problem), "outcome": str(problem.outcome), "code": problem.code}
     return None
@@ -140,7 +199,7 @@ async def _step(name: str, stage: Callable[..., Any], *args: Any, preemptible: b
 
 
 def _may_pass(error: BaseException) -> bool:
-    return not isinstance(error, RunProblem | KeyError | ValueError)
+    return not isinstance(error, RunProblem | LedgerRefusedError | KeyError | ValueError)
 
 
 async def _plan_json(world: World, run_id: str) -> str:
@@ -155,6 +214,14 @@ async def _move(world: World, run_id: str, state: RunState) -> None:
     world.store.move(run_id, state)
 
 
+async def _measure_base(world: World, run_id: str) -> None:
+    await measure_base(world, run_id)
+
+
+async def _cross_vote(world: World, run_id: str) -> None:
+    await cross_vote(world, run_id)
+
+
 async def _dispatch(world: World, run_id: str, node: str, consumer: str) -> None:
     await dispatch(world, run_id, node, consumer)
 
@@ -165,6 +232,10 @@ async def _attempt(world: World, run_id: str, node: str) -> None:
 
 async def _judge(world: World, run_id: str, node: str) -> None:
     await judge(world, run_id, node)
+
+
+async def _votes(world: World, run_id: str, node: str) -> None:
+    await review(world, run_id, node)
 
 
 async def _decide(world: World, run_id: str) -> None:

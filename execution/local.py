@@ -1,7 +1,6 @@
 """A local repository as a forge: base from its HEAD, record and winner's branch as refs, work tree untouched."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,20 +8,24 @@ from execution.gitcmd import GitError, run_git
 from execution.problems import SetupProblem
 from execution.result import RunResult
 from execution.runs import Run
+from governance.entry_types import EntryType
+from governance.states import RunState
+from ledger.checkpoint import parse_checkpoint
 from ledger.entry import Draft
 from ledger.keys import Signer
 from ledger.sequencer import Appended, Sequencer
 from ledger.store import FileCheckpoints
 
-ZERO_OID = "0" * 40
-KEY_FILE = "key"
+LEDGER_REF = "refs/heads/datalake"
+# What a person at a terminal has not seen for themselves: the rest follows at once or is told by name below.
+_TOLD = frozenset({RunState.EXECUTING, RunState.PUBLISHED, RunState.CLOSED})
 
 
 class LocalForge:
     """Serves runs of one local repository.
 
     Args:
-        git_dir: the repository's own git directory.
+        git_dir: the repository's own git directory, the one that its linked work trees share.
         signer: the ledger's key.
         checkpoints: directory of the remembered checkpoints.
         say: told about progress, one line each.
@@ -31,10 +34,27 @@ class LocalForge:
     def __init__(self, git_dir: Path, signer: Signer, checkpoints: Path, say: Callable[[str], None]) -> None:
         self._git_dir = git_dir
         self._signer = signer
-        self._sequencer = Sequencer(git_dir, signer, FileCheckpoints(checkpoints))
+        self._checkpoints = FileCheckpoints(checkpoints)
+        self._sequencer = Sequencer(git_dir, signer, self._checkpoints)
         self._say = say
         self._said: set[str] = set()
         self._lock = asyncio.Lock()
+
+    def ready(self, run: Run, *, adopt: bool) -> None:
+        """See that the ledger on the branch is the one that was signed last, before anything is started.
+
+        Args:
+            run: what is about to start.
+            adopt: take the branch as it stands when nothing is remembered of this ledger, and record that.
+
+        Raises:
+            LedgerError: it is not, or cannot be read; nothing was written.
+        """
+        if adopt and self._checkpoints.load(self._signer.origin) is None and _tip(self._git_dir, LEDGER_REF):
+            self._sequencer.adopt()
+            self._sequencer.append([_adoption(run, self._checkpoints.load(self._signer.origin) or b"")], {})
+            self._say(f"the ledger {self._signer.origin} is taken as it stands on the branch datalake")
+        self._sequencer.settle()
 
     async def fetch(self, run: Run) -> Path:
         """The repository itself: nothing to fetch."""
@@ -55,7 +75,7 @@ class LocalForge:
     async def progress(self, run: Run, result: RunResult) -> None:
         """Say each new state and each candidate's verdict once."""
         del run
-        lines = [f"{result.workflow}: {result.state}"]
+        lines = _standing(result)
         for row in result.candidates:
             if row.outcome is not None and row.admissible is None:
                 lines.append(f"{row.agent}: {row.outcome}")
@@ -78,7 +98,7 @@ class LocalForge:
 
     def _branch(self, ref: str, commit: str) -> None:
         try:
-            run_git(self._git_dir, "update-ref", ref, commit, ZERO_OID)
+            run_git(self._git_dir, "update-ref", ref, commit, "0" * len(commit))
         except GitError:
             if _tip(self._git_dir, ref) != commit:
                 raise SetupProblem(
@@ -87,21 +107,29 @@ class LocalForge:
                 ) from None
 
 
+def _adoption(run: Run, checkpoint: bytes) -> Draft:
+    """The line that says who took over a ledger of which nothing was remembered, and what it was then."""
+    kind, taken = EntryType.LEDGER_ADOPTED, parse_checkpoint(checkpoint)
+    return Draft(
+        id=f"{run.id}/{kind}",
+        type=str(kind),
+        workflow=run.workflow,
+        run=run.id,
+        actor=run.requester,
+        timestamp=run.created_ms,
+        body={"adoptedSize": taken.size, "adoptedRoot": taken.root.hex()},
+    )
+
+
+def _standing(result: RunResult) -> list[str]:
+    """One line on the run, once it has a plan: before, nothing has begun."""
+    if not result.candidates or result.state not in _TOLD:
+        return []
+    return [f"{result.workflow}: {result.outcome or result.state}"]
+
+
 def _tip(git_dir: Path, ref: str) -> str | None:
     try:
         return run_git(git_dir, "rev-parse", "--verify", "--quiet", ref).decode().strip()
     except GitError:
         return None
-
-
-def ledger_key(home: Path, name: str) -> Signer:
-    """The repository's ledger key, made at first use.
-
-    The ledger's name carries chance, so that no two are alike; the key file remembers it.
-    """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = home / KEY_FILE
-    if key.exists():
-        return Signer.load(key)
-    word = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
-    return Signer.generate(key, f"optr.local/{word}-{secrets.token_hex(4)}")

@@ -9,12 +9,24 @@ class RunProblem(Exception):  # noqa: N818 - a problem is an outcome that people
     Attributes:
         outcome: how the run closes.
         code: a reason code.
+        where: the file, branch or option it is about; empty when the text or the code says it.
+        remedy: what to do here; empty when the code's own advice is enough.
     """
 
-    def __init__(self, text: str, *, outcome: RunOutcome = RunOutcome.FAILED, code: str = "RUN_FAILED") -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        outcome: RunOutcome = RunOutcome.FAILED,
+        code: str = "RUN_FAILED",
+        where: str = "",
+        remedy: str = "",
+    ) -> None:
         super().__init__(text)
         self.outcome = outcome
         self.code = code
+        self.where = where
+        self.remedy = remedy
 
 
 class SetupProblem(RunProblem):

@@ -2,8 +2,10 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 
 class Record(BaseModel):
@@ -93,6 +95,8 @@ class Task(Record):
         constraints: short constraint names.
         instructions: the repository's own agent instructions, read from the base commit; may be empty.
         context: facts about the repository that OPTR gathered (file list, checks); may be empty.
+        repository: `owner/name`, or an absolute path for a local repository; may be empty.
+        base_commit: hex object id of what the workspace was checked out from; may be empty.
     """
 
     run: str
@@ -101,6 +105,8 @@ class Task(Record):
     constraints: tuple[str, ...] = ()
     instructions: str = ""
     context: str = ""
+    repository: str = ""
+    base_commit: str = ""
 
 
 class Step(Record):
@@ -113,6 +119,68 @@ class Step(Record):
     duration_ms: int
 
 
+class Fact(Record):
+    """Something OPTR itself looked up while an agent worked. It is shown; only verification grants an invariant.
+
+    Attributes:
+        name: the invariant it speaks of.
+        holds: what was found.
+        source: where it was looked up, one clause.
+    """
+
+    name: str
+    holds: bool
+    source: str
+
+
+class Commit(Record):
+    """A commit as its repository tells it; title and author are other people's words, cut."""
+
+    sha: str
+    parents: tuple[str, ...] = ()
+    title: str = ""
+    author: str = ""
+    committed: str = ""
+
+
+class Detail(Record):
+    """Base of what an agent's type adds to its output; there its members are in camel case."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+
+class CopilotDetail(Detail):
+    """What a `github-copilot` agent adds: the commits it was shown, newest first."""
+
+    type: Literal["github_copilot_execution"] = "github_copilot_execution"
+    recent_commits: tuple[Commit, ...] = ()
+    latest_commit: Commit | None = None
+
+
+class StepStatus(StrEnum):
+    """How a step of a workflow ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    NOT_REACHED = "not_reached"
+
+
+class WorkflowStep(Detail):
+    """One step: `step` is its name, `action` what was done, one clause."""
+
+    step: str
+    action: str
+    status: StepStatus
+
+
+class WorkflowDetail(Detail):
+    """What an `ms-copilot-stride` agent adds: its steps, in order, as they really went."""
+
+    type: Literal["microsoft_copilot_workflow"] = "microsoft_copilot_workflow"
+    status: StepStatus
+    workflow_steps: tuple[WorkflowStep, ...] = ()
+
+
 class Attempt(Record):
     """What came of asking an agent, before we take the diff.
 
@@ -122,6 +190,8 @@ class Attempt(Record):
         usage: tokens and money.
         error: one sentence for people when the attempt did not complete.
         trajectory: commands run, oldest first.
+        detail: what the agent's type adds to its output.
+        facts: see Fact.
     """
 
     outcome: AgentOutcome
@@ -129,6 +199,8 @@ class Attempt(Record):
     usage: Usage = Usage()
     error: str | None = None
     trajectory: tuple[Step, ...] = ()
+    detail: CopilotDetail | WorkflowDetail | None = Field(default=None, discriminator="type")
+    facts: tuple[Fact, ...] = ()
 
 
 class Candidate(Record):

@@ -45,9 +45,14 @@ class Secrets:
         return any(form in text or form in joined for form in self._forms)
 
 
+def names_secret(variable: str) -> bool:
+    """Whether the value of an environment variable of that name is kept secret."""
+    return _SECRET_NAME.search(variable) is not None
+
+
 def secrets_of(environ: Mapping[str, str]) -> Secrets:
     """The secrets of an environment, by the names of its variables."""
-    return Secrets(value for name, value in environ.items() if _SECRET_NAME.search(name))
+    return Secrets(value for name, value in environ.items() if names_secret(name))
 
 
 def _forms(value: str) -> set[str]:

@@ -5,8 +5,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from execution.records import AgentOutcome
+from execution.reviews import Complexity, NoVote, VoteKind
 from governance.states import RunOutcome, RunState
-from scoring.evidence import CheckResult, Reason
+from scoring.evidence import CheckResult, CrossVote, Reason
 
 RESULT_VERSION: Literal[1] = 1
 
@@ -15,6 +16,28 @@ class Record(BaseModel):
     """Immutable and strict."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReviewResult(Record):
+    """One reviewer's vote on one candidate; its texts are a model's words, neutralise before showing.
+
+    Attributes:
+        reviewer: the reviewing agent's name.
+        vote: see execution.reviews.VoteKind.
+        no_vote: why there is none.
+        problem: one sentence on that.
+        violations, rationale, complexity: the answer.
+        cost_microusd: what asking cost, millionths of a US dollar.
+    """
+
+    reviewer: str
+    vote: VoteKind
+    no_vote: NoVote | None = None
+    problem: str = ""
+    violations: tuple[str, ...] = ()
+    rationale: str = ""
+    complexity: Complexity | None = None
+    cost_microusd: int = 0
 
 
 class CandidateResult(Record):
@@ -38,6 +61,9 @@ class CandidateResult(Record):
         patch_sha256: hex digest of the patch's bytes.
         summary: the agent's own words; neutralise before showing.
         error: one sentence when the attempt did not complete.
+        fit: how well the agent's capabilities fit the intent, thousandths.
+        cross: cross-votes with this agent as voter or target; for people, they decide nothing.
+        reviews: what reviewers said of it.
     """
 
     agent: str
@@ -60,6 +86,9 @@ class CandidateResult(Record):
     patch_sha256: str | None = None
     summary: str = ""
     error: str | None = None
+    fit: int = 1000
+    cross: tuple[CrossVote, ...] = ()
+    reviews: tuple[ReviewResult, ...] = ()
 
 
 class Receipt(Record):
@@ -104,6 +133,7 @@ class RunResult(Record):
         sandbox: the sandbox backend's name.
         receipt: the ledger receipt of the newest line of this run.
         problem: one sentence when the run failed, was refused or has no winner.
+        code: that problem's reason code; None without one.
         warnings: what a reader should know.
         pull_request: number, GitHub only.
         links: named URLs, GitHub only.
@@ -131,6 +161,7 @@ class RunResult(Record):
     sandbox: str = ""
     receipt: Receipt | None = None
     problem: str | None = None
+    code: str | None = None
     warnings: tuple[str, ...] = ()
     pull_request: int | None = None
     links: dict[str, str] = Field(default_factory=dict)

@@ -33,6 +33,7 @@ class Run(BaseModel):
         base_commit: hex object id; empty until planned.
         state, outcome: see governance.states.
         problem: one sentence when it failed, was refused or has no winner.
+        code: that problem's reason code; empty without one.
         pull_request: number; 0 until opened.
         head_commit, head_tree: the recorded winner's; empty without one.
         created_ms: when it was asked for, milliseconds since the epoch.
@@ -57,6 +58,7 @@ class Run(BaseModel):
     state: RunState = RunState.RECEIVED
     outcome: RunOutcome | None = None
     problem: str | None = None
+    code: str = ""
     pull_request: int = 0
     head_commit: str = ""
     head_tree: str = ""

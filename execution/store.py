@@ -57,12 +57,13 @@ class Store:
 
     Args:
         url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
+        lasting: False for a database that goes with its process: no write waits for the disk.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lasting: bool = True) -> None:
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _durable_sqlite)
+            sa.event.listen(self._engine, "connect", _durable_sqlite if lasting else _passing_sqlite)
             sa.event.listen(self._engine, "begin", _begin_immediately)
         _METADATA.create_all(self._engine)
 
@@ -210,6 +211,13 @@ def _durable_sqlite(connection: object, _record: object) -> None:
     with closing(connection.cursor()) as cursor:  # type: ignore[attr-defined]
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+
+
+def _passing_sqlite(connection: object, _record: object) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]
+    with closing(connection.cursor()) as cursor:  # type: ignore[attr-defined]
+        cursor.execute("PRAGMA synchronous=OFF")
         cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
 
 

@@ -5,7 +5,7 @@ refused, because the rules were applied to the one and the checks would run on t
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +79,18 @@ def list_paths(git_dir: Path, tree: str) -> frozenset[str]:
     return frozenset(path.decode("utf-8", "backslashreplace") for path in listing.split(b"\0") if path)
 
 
+def with_files(store: Path, tree: str, source: str, paths: Iterable[str]) -> str:
+    """`tree` with these files as `source` has them; returns the new tree's hex id.
+
+    Raises:
+        GitError: a tree is not there, or git cannot put the files in.
+    """
+    wanted = [path for path in paths if "\0" not in path]
+    listed = run_git(store, "--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", source, "--", *wanted)
+    lines = [entry.replace(b" blob ", b" ", 1) + b"\0" for entry in listed.split(b"\0") if b" blob " in entry]
+    return _updated(store, tree, lines)
+
+
 def _judges(path: bytes, base_paths: frozenset[str]) -> bool:
     name = path.decode("utf-8", "backslashreplace")
     return is_test_path(name) or is_config_path(name) or shadows_runner(name, base_paths)
@@ -116,8 +128,13 @@ def _restored(store: Path, candidate: str, judging: list[_Change]) -> str:
         for change in judging
         if change.old_mode != _ABSENT_MODE
     ]
+    return _updated(store, candidate, lines)
+
+
+def _updated(store: Path, tree: str, lines: list[bytes]) -> str:
+    """The tree with lines for `git update-index --index-info` applied; a file in the way of a directory goes."""
     with tempfile.TemporaryDirectory(prefix="optr-index-") as directory:
         env = {"GIT_INDEX_FILE": str(Path(directory) / "index")}
-        run_git(store, "read-tree", candidate, env=env)
+        run_git(store, "read-tree", tree, env=env)
         run_git(store, "update-index", "--replace", "-z", "--index-info", stdin=b"".join(lines), env=env)
         return run_git(store, "write-tree", env=env).decode().strip()

@@ -8,36 +8,44 @@ evidence about code that wants to work, and people still review the winner.
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
+from execution.checkrun import CheckRunner, Observed
 from execution.config import Check, Config, PatchRules
+from execution.findings import FORM_WORDS, report_findings, scan_findings, weakened_files
 from execution.gitcmd import GitError
+from execution.invariants import SECURE
 from execution.ports import Sandbox
-from execution.reading import adds_binary, holds_secret, read
-from execution.records import Candidate, Command, CommandLimits, CommandResult
+from execution.preparation import Prepared
+from execution.reading import Reading, adds_binary, holds_secret, read
+from execution.records import Candidate
 from execution.sandbox import SandboxError
 from execution.sandbox.disposal import dispose
-from execution.sandbox.toolchain import python_paths
+from execution.static_scan import ScanFinding, scan
 from execution.trees import PatchEffectError, Trees, build_trees, list_paths
-from execution.workspace import PASS_THROUGH, create_store, discard, prepare
-from governance.patch import FileChange, PatchCode
-from scoring.evidence import CheckForm, CheckOutcome, CheckResult, DiffFacts, Reason, Record
+from execution.workspace import PASS_THROUGH, create_store
+from governance.patch import PatchCode
+from scoring.evidence import CheckForm, CheckOutcome, CheckResult, DiffFacts, Reason, Record, ReportCounts
 
 OUTPUT_TAIL_MAX = 4_000  # characters
 MILLISECONDS = 1000
 _CANNOT_RUN = frozenset({126, 127})  # the shell: found but not runnable, not found
 
-SECURE = "secure"
-MEASURED_INVARIANTS: Mapping[str, str] = MappingProxyType(
-    {SECURE: "no added line has the shape of a credential or private key, and no binary content is added"}
-)
 
-_FORM_WORDS = {
-    CheckForm.CANDIDATE: "on the candidate as it is",
-    CheckForm.BASE_TESTS: "on the candidate's code with the base's tests and configuration",
-}
+@dataclass(frozen=True)
+class Baseline:
+    """What is known of the base before any candidate is looked at.
+
+    Attributes:
+        prepared: what was prepared for the checks.
+        reports: by check id, what its report counts on the base.
+    """
+
+    prepared: tuple[Prepared, ...] = ()
+    reports: Mapping[str, ReportCounts] = field(default_factory=dict)
 
 
 class Verdict(Record):
@@ -87,7 +95,14 @@ class Verifier:
         self._clock = clock
 
     async def verify(
-        self, *, git_dir: Path, base: str, candidate: Candidate, config: Config, checks: tuple[Check, ...]
+        self,
+        *,
+        git_dir: Path,
+        base: str,
+        candidate: Candidate,
+        config: Config,
+        checks: tuple[Check, ...],
+        baseline: Baseline | None = None,
     ) -> Verdict:
         """Measure one candidate.
 
@@ -97,107 +112,123 @@ class Verifier:
             candidate: only its patch is read.
             config: from the base; its patch rules are applied.
             checks: what to run.
+            baseline: what is known of the base; None when nothing was measured.
 
         Raises:
             VerifierError: sandbox, git or disk failed, or a check cannot run here even on the base.
         """
         started = self._clock()
-        root = await asyncio.to_thread(self._make_room)
         try:
-            verdict = await self._measure(root, git_dir, base, candidate.patch, config.patch, checks)
+            with room(self._scratch) as root:
+                verdict = await self._measure(
+                    root, git_dir, base, candidate.patch, config.patch, checks, baseline or Baseline()
+                )
         except (GitError, OSError, SandboxError) as error:
             raise VerifierError(f"the candidate could not be verified: {error}") from error
-        finally:
-            await asyncio.to_thread(dispose, root)
         return verdict.model_copy(update={"verified_ms": round((self._clock() - started) * MILLISECONDS)})
 
-    def _make_room(self) -> Path:
-        root = Path(tempfile.mkdtemp(prefix="optr-verify-", dir=self._scratch))
-        root.chmod(PASS_THROUGH)
-        return root
-
-    async def _measure(
-        self, root: Path, git_dir: Path, base: str, patch: bytes, rules: PatchRules, checks: tuple[Check, ...]
+    async def _measure(  # noqa: PLR0913, PLR0917 - one caller, which names nothing twice
+        self,
+        root: Path,
+        git_dir: Path,
+        base: str,
+        patch: bytes,
+        rules: PatchRules,
+        checks: tuple[Check, ...],
+        baseline: Baseline,
     ) -> Verdict:
         store = await asyncio.to_thread(create_store, git_dir, root / "git")
         base_paths = await asyncio.to_thread(list_paths, store, base)
         reading = read(patch, base_paths, rules)
+        found = scan(reading.changes)
+        warnings = (*reading.warnings, *scan_findings(found))
         if reading.violations:
-            return Verdict(violations=reading.violations, warnings=reading.warnings, diff=reading.diff)
+            return Verdict(violations=reading.violations, warnings=warnings, diff=reading.diff)
         try:
             trees = await asyncio.to_thread(build_trees, store, base, patch, reading.changes)
         except PatchEffectError as error:
             refused = Reason(code=PatchCode.UNPARSABLE, text=f"{str(error)[:1].upper()}{str(error)[1:]}.")
-            return Verdict(violations=(refused,), warnings=reading.warnings, diff=reading.diff)
-        results = await self._run_both_forms(root, trees, checks)
+            return Verdict(violations=(refused,), warnings=warnings, diff=reading.diff)
+        weaker = await asyncio.to_thread(lambda: tuple(weakened_files(trees, reading.diff)))
+        bench = _Bench(CheckRunner(self._sandbox, store, root, baseline.prepared), trees, baseline.reports)
+        results = await bench.both_forms(checks)
         return Verdict(
             violations=tuple(_failures(results)),
-            warnings=reading.warnings,
+            warnings=(*warnings, *weaker, *bench.warnings),
             checks=results,
             diff=reading.diff,
-            invariants=_invariants(results, reading.changes),
+            invariants=_invariants(results, reading, found),
         )
 
-    async def _run_both_forms(self, root: Path, trees: Trees, checks: tuple[Check, ...]) -> tuple[CheckResult, ...]:
+
+@contextmanager
+def room(scratch: Path) -> Iterator[Path]:
+    """A directory for one verification that the sandbox's uid can walk down to; gone afterwards."""
+    root = Path(tempfile.mkdtemp(prefix="optr-verify-", dir=scratch))
+    try:
+        root.chmod(PASS_THROUGH)
+        yield root
+    finally:
+        dispose(root)
+
+
+class _Bench:
+    """Runs the checks of one candidate and collects what a reviewer should know of them."""
+
+    def __init__(self, runner: CheckRunner, trees: Trees, reports: Mapping[str, ReportCounts]) -> None:
+        self._runner = runner
+        self._trees = trees
+        self._reports = reports
+        self.warnings: list[Reason] = []
+
+    async def both_forms(self, checks: tuple[Check, ...]) -> tuple[CheckResult, ...]:
         """All checks on both trees; where the trees are one, each check runs once and is recorded for both forms."""
-        first = [await self._run(root, trees, check, CheckForm.CANDIDATE) for check in checks]
-        if trees.base_tests == trees.candidate:
+        first = [await self._run(check, CheckForm.CANDIDATE) for check in checks]
+        if self._trees.base_tests == self._trees.candidate:
             second = [result.model_copy(update={"form": CheckForm.BASE_TESTS}) for result in first]
         else:
-            second = [await self._run(root, trees, check, CheckForm.BASE_TESTS) for check in checks]
+            second = [await self._run(check, CheckForm.BASE_TESTS) for check in checks]
         return (*first, *second)
 
-    async def _run(self, root: Path, trees: Trees, check: Check, form: CheckForm) -> CheckResult:
-        tree = trees.candidate if form is CheckForm.CANDIDATE else trees.base_tests
+    async def _run(self, check: Check, form: CheckForm) -> CheckResult:
+        tree = self._trees.candidate if form is CheckForm.CANDIDATE else self._trees.base_tests
         try:
-            done = await self._execute(root, trees.store, tree, check)
-            if done.exit_code in _CANNOT_RUN:
-                await self._require_runnable(root, trees, check)
+            seen = await self._runner.run(tree, check)
+            if seen.done.exit_code in _CANNOT_RUN:
+                await self._require_runnable(check)
         except SandboxError as error:
-            failed = _result(check, form, CheckOutcome.ERROR, CommandResult(exit_code=None, output=str(error).encode()))
+            failed = CheckResult(
+                id=check.id,
+                form=form,
+                outcome=CheckOutcome.ERROR,
+                exit_code=None,
+                duration_ms=0,
+                output_tail=str(error),
+            )
             raise VerifierError(f"check {check.id!r} could not be run: {error}", (failed,)) from error
-        return _result(check, form, _outcome(done), done)
+        result = _result(check, form, seen)
+        self.warnings += report_findings(check, result, seen.report_problem, self._reports.get(check.id))
+        return result
 
-    async def _require_runnable(self, root: Path, trees: Trees, check: Check) -> None:
+    async def _require_runnable(self, check: Check) -> None:
         """A command that is missing on the base too says something about this machine, nothing about the candidate."""
-        done = await self._execute(root, trees.store, trees.base, check)
+        done = (await self._runner.run(self._trees.base, check)).done
         if done.exit_code in _CANNOT_RUN:
             words = done.output.decode(errors="replace").strip()[-300:]
             raise SandboxError(f"its command does not exist in the sandbox, not even for the base: {words}")
 
-    async def _execute(self, root: Path, store: Path, tree: str, check: Check) -> CommandResult:
-        """Run a check in a fresh checkout: what one check leaves behind, the next one never sees."""
-        workspace = await asyncio.to_thread(prepare, store, tree, root)
-        try:
-            return await self._sandbox.run(
-                Command(
-                    argv=("sh", "-c", check.run),
-                    workspace=workspace.tree,
-                    env={"CI": "true"},
-                    limits=CommandLimits(wall_seconds=check.timeout_s),
-                    read_only=python_paths(),
-                )
-            )
-        finally:
-            await asyncio.to_thread(discard, workspace)
 
-
-def _outcome(done: CommandResult) -> CheckOutcome:
-    if done.timed_out:
-        return CheckOutcome.TIMED_OUT
-    return CheckOutcome.PASSED if done.exit_code == 0 else CheckOutcome.FAILED
-
-
-def _result(check: Check, form: CheckForm, outcome: CheckOutcome, done: CommandResult) -> CheckResult:
+def _result(check: Check, form: CheckForm, seen: Observed) -> CheckResult:
     return CheckResult(
         id=check.id,
         form=form,
-        outcome=outcome,
-        exit_code=done.exit_code,
-        duration_ms=done.duration_ms,
+        outcome=seen.outcome,
+        exit_code=seen.done.exit_code,
+        duration_ms=seen.done.duration_ms,
         required=check.required,
         proves=check.proves,
-        output_tail=done.output.decode(errors="replace")[-OUTPUT_TAIL_MAX:],
+        output_tail=seen.done.output.decode(errors="replace")[-OUTPUT_TAIL_MAX:],
+        report=seen.report,
     )
 
 
@@ -205,7 +236,7 @@ def _failures(results: Iterable[CheckResult]) -> Iterable[Reason]:
     for result in results:
         if not result.required or result.outcome is CheckOutcome.PASSED:
             continue
-        where = _FORM_WORDS[result.form]
+        where = FORM_WORDS[result.form]
         if result.outcome is CheckOutcome.TIMED_OUT:
             text = f"Check `{result.id}` did not end in time {where}."
             yield Reason(code="CHECK_TIMED_OUT", text=text)
@@ -214,9 +245,10 @@ def _failures(results: Iterable[CheckResult]) -> Iterable[Reason]:
             yield Reason(code="CHECK_FAILED", text=text)
 
 
-def _invariants(results: Iterable[CheckResult], changes: tuple[FileChange, ...]) -> tuple[str, ...]:
+def _invariants(results: Iterable[CheckResult], reading: Reading, found: tuple[ScanFinding, ...]) -> tuple[str, ...]:
     """Names that hold: every check that proves one passed in both forms, and our own measurement does not object."""
-    verdicts: dict[str, bool] = {SECURE: not any(holds_secret(change) or adds_binary(change) for change in changes)}
+    clean = not found and not any(holds_secret(change) or adds_binary(change) for change in reading.changes)
+    verdicts: dict[str, bool] = {SECURE: clean}
     for result in results:
         for name in result.proves:
             verdicts[name] = verdicts.get(name, True) and result.outcome is CheckOutcome.PASSED

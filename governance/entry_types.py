@@ -34,6 +34,7 @@ class EntryType(StrEnum):
     RUN_CANCELLED = "RUN_CANCELLED"
     RUN_SUPERSEDED = "RUN_SUPERSEDED"
     RUN_EXPIRED = "RUN_EXPIRED"
+    LEDGER_ADOPTED = "LEDGER_ADOPTED"  # of the ledger, not of a run's order: it can stand anywhere but first
 
 
 class NodeState(StrEnum):

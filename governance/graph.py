@@ -50,6 +50,7 @@ class Capability(StrEnum):
 
 
 CANDIDATE_CAPABILITIES: tuple[str, ...] = (Capability.READ.value, Capability.WRITE.value, Capability.TEST.value)
+REVIEWER_CAPABILITIES: tuple[str, ...] = (Capability.READ.value,)
 
 
 class Join(Record):
@@ -145,6 +146,16 @@ class Graph(Record):
         return tuple(by_id[id_] for id_ in self.order if by_id[id_].type == NodeType.AGENT_NODE)
 
     @property
+    def racers(self) -> tuple[Node, ...]:
+        """Those agent nodes that may write: only they hand back candidates, and only they can be selected."""
+        return tuple(node for node in self.agent_nodes if Capability.WRITE in node.capabilities)
+
+    @property
+    def reviewers(self) -> tuple[Node, ...]:
+        """Those agent nodes that may not write: they judge what others wrote."""
+        return tuple(node for node in self.agent_nodes if Capability.WRITE not in node.capabilities)
+
+    @property
     def aggregation(self) -> Node:
         """The one aggregation."""
         return next(node for node in self.nodes if node.type == NodeType.AGGREGATION)
@@ -175,35 +186,52 @@ class Graph(Record):
         return tuple(id_ for id_ in self.order if id_ in downstream)
 
 
-def race(run: str, agents: Sequence[str]) -> Graph:
+def race(run: str, agents: Sequence[str], reviewers: Sequence[str] = ()) -> Graph:
     """The OPTR race: one candidate node per agent, all into a join that selects one.
+
+    Reviewers stand between: a sync point waits for all candidates and needs one that passes, every reviewer follows it,
+    and the join waits for them too. Without reviewers the graph, and so its digest, is what it always was.
 
     Args:
         run: the run's id.
         agents: names, distinct; node `A1` is the first's.
+        reviewers: names, distinct; node `R1` is the first's. A name may race and review.
 
     Raises:
-        RefusedError: MAEG_INVALID without agents or with one twice.
+        RefusedError: MAEG_INVALID without agents or with one twice in its part.
     """
-    if not agents or len(set(agents)) != len(agents):
-        raise _invalid(f"a race needs at least one agent and each only once, not: {', '.join(agents) or 'nobody'}")
-    racers = [
-        Node(id=f"A{number}", type=NodeType.AGENT_NODE, agent=agent, capabilities=CANDIDATE_CAPABILITIES)
-        for number, agent in enumerate(agents, 1)
-    ]
+    for names in (agents, reviewers):
+        if not agents or len(set(names)) != len(names):
+            raise _invalid(f"a race needs at least one agent and each only once, not: {', '.join(names) or 'nobody'}")
+    racers = _agents("A", agents, CANDIDATE_CAPABILITIES)
+    judges = _agents("R", reviewers, REVIEWER_CAPABILITIES)
     join = Join(kind=JoinKind.SELECTION, minimum=1)
-    starts = [Edge(source="ROOT", target=node.id, type=EdgeType.DEPENDENCY) for node in racers]
-    ends = [Edge(source=node.id, target="SELECT", type=EdgeType.BARRIER) for node in racers]
+    verified = (Node(id="VERIFIED", type=NodeType.SYNC_POINT, join=join),) if judges else ()
+    edges = [Edge(source="ROOT", target=node.id, type=EdgeType.DEPENDENCY) for node in racers]
+    edges += [Edge(source=node.id, target="SELECT", type=EdgeType.BARRIER) for node in racers]
+    for sync in verified:
+        edges += [Edge(source=node.id, target=sync.id, type=EdgeType.BARRIER) for node in racers]
+        edges += [Edge(source=sync.id, target=node.id, type=EdgeType.DATA_FLOW) for node in judges]
+        edges += [Edge(source=node.id, target="SELECT", type=EdgeType.BARRIER) for node in judges]
     return Graph(
         run=run,
         nodes=(
             Node(id="ROOT", type=NodeType.ORCH_ROOT),
             *racers,
+            *verified,
+            *judges,
             Node(id="SELECT", type=NodeType.AGGREGATION, join=join),
             Node(id="END", type=NodeType.TERMINAL),
         ),
-        edges=(*starts, *ends, Edge(source="SELECT", target="END", type=EdgeType.DEPENDENCY)),
+        edges=(*edges, Edge(source="SELECT", target="END", type=EdgeType.DEPENDENCY)),
     )
+
+
+def _agents(letter: str, names: Sequence[str], capabilities: tuple[str, ...]) -> list[Node]:
+    return [
+        Node(id=f"{letter}{number}", type=NodeType.AGENT_NODE, agent=name, capabilities=capabilities)
+        for number, name in enumerate(names, 1)
+    ]
 
 
 def _invalid(text: str) -> RefusedError:

@@ -54,6 +54,11 @@ RUN_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "The configuration or a profile on the base branch cannot be used.",
             "Correct the file and line that the message names.",
         ),
+        ReasonCode.PREPARE_FAILED: (
+            "PREPARE_FAILED",
+            "What the checks need could not be prepared on the base; no agent was started.",
+            "Run `prepare.run` by hand on the base; it has the network only with OPTR_PREPARE_NETWORK=1.",
+        ),
         ReasonCode.AGENT_UNKNOWN: (
             "AGENT_UNKNOWN",
             "An agent is named that has no profile.",
@@ -164,6 +169,11 @@ CANDIDATE_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "The patch holds the value of a secret that is in use.",
             "Replace that secret now; the patch is not kept.",
         ),
+        ReasonCode.REVIEW_VETO: (
+            "REVIEW_VETO",
+            "A reviewer of the repository's choice objected and named what is wrong.",
+            "Read the reviewer's reasons; mend the patch, or take the reviewer out of `review.reviewers`.",
+        ),
         ReasonCode.NOT_ADMISSIBLE: (
             "NOT_ADMISSIBLE",
             "A stored result says of itself that it is not admissible.",
@@ -188,6 +198,26 @@ INFO_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "CONFIGURATION_CHANGED",
             "Files that steer the checks are changed.",
             "Look at what they switch off; the base's files were used as well.",
+        ),
+        ReasonCode.TESTS_WEAKENED: (
+            "TESTS_WEAKENED",
+            "Fewer tests run, more are skipped, or a changed test file demands less than on the base.",
+            "Look at what is no longer demanded; the base's tests were run as well.",
+        ),
+        ReasonCode.JUNIT_UNREADABLE: (
+            "JUNIT_UNREADABLE",
+            "The JUnit report that a check declares is missing or cannot be read.",
+            "Correct `junit` of the check, or look at what the candidate wrote there; the exit code decided.",
+        ),
+        ReasonCode.JUNIT_CONTRADICTS: (
+            "JUNIT_CONTRADICTS",
+            "A check's JUnit report and its exit code say different things.",
+            "Look at the check's output; the exit code decided.",
+        ),
+        ReasonCode.STATIC_FINDING: (
+            "STATIC_FINDING",
+            "Added lines have a shape that is often a vulnerability.",
+            "Look at the lines; docs/invariants.md lists the rules.",
         ),
         ReasonCode.RUNNER_SHADOWED: (
             "RUNNER_SHADOWED",

@@ -179,9 +179,9 @@ def aggregate(graph: Graph, settlements: Sequence[Settlement]) -> Aggregate:
 def _selected(graph: Graph, children: Sequence[Settlement]) -> Settlement | None:
     join = graph.aggregation.join
     is_race = join is not None and join.kind == JoinKind.SELECTION
-    allowed = _RACE if is_race else _PLAIN
+    racers = frozenset(node.id for node in graph.racers) if is_race else frozenset()
     for child in children:
-        if child.outcome not in allowed:
+        if child.outcome not in (_RACE if child.node in racers else _PLAIN):
             raise RefusedError(
                 ReasonCode.OUTCOME_UNEARNED, f"{child.id} is {child.outcome}, which this graph does not know"
             )

@@ -1,4 +1,7 @@
-"""`python -m ledger verify`: what an auditor runs. Exit codes: 0 verified, 20 tampered, 21 incomplete, 2 usage."""
+"""`python -m ledger verify`: what an auditor runs. Exit codes: 0 verified, 20 tampered, 21 incomplete, 2 usage.
+
+`python -m ledger new-key FILE NAME` makes a signing key for a ledger and prints the verification key to give to readers.
+"""
 
 import argparse
 import sys
@@ -8,6 +11,7 @@ from pathlib import Path
 from ledger.branch import GitDir, resolve
 from ledger.errors import LedgerError
 from ledger.faults import Kind
+from ledger.keys import Signer
 from ledger.layout import BRANCH
 from ledger.verify import Verification, describe, verify_branch, verify_file
 
@@ -23,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "new-key":
+            sys.stdout.write(f"{Signer.generate(options.file, options.name).vkey}\n")
+            return EXIT_VERIFIED
         verification = _verify(options)
     except (LedgerError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -41,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--ledger", type=Path, metavar="FILE", help="a ledger.jsonl, alone or in a checkout")
     verify.add_argument("--key", metavar="VKEY", help="the verification key you trust (name+hex+base64)")
     verify.add_argument("--checkpoint", type=Path, metavar="FILE", help="a checkpoint you kept; must be extended")
+    key = commands.add_parser("new-key", help="make a signing key", description="Print the verification key.")
+    key.add_argument("file", type=Path, metavar="FILE", help="where to put it, mode 0600; must not exist")
+    key.add_argument("name", metavar="NAME", help="the ledger's name, such as optr/OWNER/REPOSITORY")
     return parser
 
 

@@ -30,7 +30,7 @@ class Batch:
     """One commit's worth.
 
     Attributes:
-        chain: the ledger after it; its `places` hold this batch's entries only.
+        chain: the ledger after it; its `places` are empty.
         checkpoint: the signed tree head after it.
         write: content by repository path.
         delete: repository paths that go.
@@ -46,40 +46,71 @@ class Batch:
     seconds: int
 
 
-def build(chain: Chain, drafts: Sequence[entry.Draft], files: Mapping[str, bytes], signer: Signer) -> Batch:
-    """Lay out an append on top of `chain`, which stays untouched.
+class Layout:
+    """An append under way: lines and files on top of `before`, which stays untouched.
 
     Args:
-        chain: the ledger so far.
-        drafts: new ones only, at least one.
-        files: content by path relative to `datalake/`.
-        signer: signs the new tree head.
+        before: the ledger so far.
+        signer: its key; the first line speaks for the verification key's file.
 
-    Raises:
-        EntryError, CanonicalError: a draft cannot become a line.
-        DraftError: the last draft's own `files` contradict `files`.
+    Attributes:
+        places: seq by id of the lines laid out.
+        files: content by path relative to `datalake/`, of what they speak for.
     """
-    after = chain.fork()
-    spoken = dict(files)
-    if not chain.size:
-        spoken[key_path(signer.vkey.key_id)] = f"{signer.vkey}\n".encode()
-    tiles: dict[str, bytes] = {}
-    lines = []
-    for draft in [*drafts[:-1], _speak_for(drafts[-1], spoken)]:
-        placed = replace(draft, timestamp=max(draft.timestamp, after.timestamp))
-        lines.append(entry.seal(placed, after.size, after.previous_hash))
-        tiles |= after.accept(lines[-1])[1]
-    root = after.tree.root()
-    checkpoint = signer.sign_checkpoint(after.size, root)
-    write = {**spoken, **_segments(chain, lines), **tiles, **after.edge.partials(), CHECKPOINT: checkpoint}
-    return Batch(
-        chain=after,
-        checkpoint=checkpoint,
-        write={f"{DIRECTORY}/{path}": content for path, content in write.items()},
-        delete=[f"{DIRECTORY}/{partial_directory(path)}" for path in tiles],
-        message=_message(drafts, after.size, root),
-        seconds=after.timestamp // _MILLISECONDS,
-    )
+
+    def __init__(self, before: Chain, signer: Signer) -> None:
+        self.places: dict[str, int] = {}
+        self.files: dict[str, bytes] = {}
+        self._before = before
+        self._after = before.fork()
+        self._signer = signer
+        self._drafts: list[entry.Draft] = []
+        self._lines: list[bytes] = []
+        self._tiles: dict[str, bytes] = {}
+
+    def add(self, drafts: Sequence[entry.Draft], files: Mapping[str, bytes]) -> None:
+        """Lay out `drafts`, new ones only and at least one; the last speaks for `files`. All of it, or nothing.
+
+        Args:
+            drafts: in order.
+            files: content by path relative to `datalake/`.
+
+        Raises:
+            EntryError, CanonicalError: a draft cannot become a line.
+            DraftError: the last draft's own `files` contradict `files`.
+        """
+        spoken = dict(files)
+        if not self._after.size:
+            spoken[key_path(self._signer.vkey.key_id)] = f"{self._signer.vkey}\n".encode()
+        after = self._after.fork()
+        lines: list[bytes] = []
+        tiles: dict[str, bytes] = {}
+        for draft in [*drafts[:-1], _speak_for(drafts[-1], spoken)]:
+            placed = replace(draft, timestamp=max(draft.timestamp, after.timestamp))
+            lines.append(entry.seal(placed, after.size, after.previous_hash))
+            tiles |= after.accept(lines[-1])[1]
+        self.places |= after.places
+        self.files |= spoken
+        self._after = after
+        self._drafts += drafts
+        self._lines += lines
+        self._tiles |= tiles
+
+    def batch(self) -> Batch:
+        """Sign the new tree head and return the commit's content; at least one line was laid out."""
+        after = self._after.fork()
+        root = after.tree.root()
+        checkpoint = self._signer.sign_checkpoint(after.size, root)
+        segments, partials = _segments(self._before, self._lines), after.edge.partials()
+        write = {**self.files, **segments, **self._tiles, **partials, CHECKPOINT: checkpoint}
+        return Batch(
+            chain=after,
+            checkpoint=checkpoint,
+            write={f"{DIRECTORY}/{path}": content for path, content in write.items()},
+            delete=[f"{DIRECTORY}/{partial_directory(path)}" for path in self._tiles],
+            message=_message(self._drafts, after.size, root),
+            seconds=after.timestamp // _MILLISECONDS,
+        )
 
 
 def _speak_for(draft: entry.Draft, files: Mapping[str, bytes]) -> entry.Draft:

@@ -10,11 +10,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import git
 
+from ledger import durable
 from ledger.commit import PLAIN_FILE, Blob, Commit, stream
 from ledger.errors import GitError, LockedError, MissingObjectError
 from ledger.layout import BRANCH, DIRECTORY
@@ -34,6 +37,7 @@ _ENVIRONMENT = (
     "GIT_COMMITTER_EMAIL=optr@localhost",
     "LC_ALL=C",
 )
+PACKS_MAX = 50  # packs before they are rolled up; git itself begins to mind at as many
 LOCK_WAIT_MS = 2000  # milliseconds that git waits for another process's lock on a ref
 _OPTIONS = (
     "-c",
@@ -53,12 +57,24 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class Change:
+    """A path's entry before and after; None where it was not there."""
+
+    old: Blob | None
+    new: Blob | None
+
+
 class GitDir:
     """A git directory, bare or not.
 
     Args:
         path: the directory that holds `objects` and `refs`.
         clock: seconds since the epoch, to tell stale locks.
+
+    Attributes:
+        path: the directory, resolved.
+        common: where objects and refs stand; other than `path` in a linked work tree.
 
     Raises:
         GitError: it is not a git directory.
@@ -69,7 +85,7 @@ class GitDir:
         self._clock = clock
         self._git = git.Git(str(self.path))
         common = self.run("rev-parse", "--git-common-dir").decode().rstrip("\n")
-        self._common = (self.path / common).resolve()
+        self.common = (self.path / common).resolve()
 
     def run(self, *args: str, stdin: bytes | None = None) -> bytes:
         """Run one git command and return its standard output.
@@ -90,9 +106,24 @@ class GitDir:
             raise GitError(f"cannot read {ref} in {self.path}: {words.strip()[-500:]}")
         return output.decode().strip() or None
 
-    def files(self, commit: str, under: str = DIRECTORY) -> dict[str, Blob]:
-        """Return every non-directory under repository path `under`, by repository path."""
-        return _tree(self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{under}/"))
+    def files(self, commit: str, *under: str) -> dict[str, Blob]:
+        """Return every non-directory under the repository paths `under` (`datalake`), by repository path."""
+        roots = [f"{root}/" for root in under or (DIRECTORY,)]
+        return _tree(self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *roots))
+
+    def named(self, commit: str, paths: Iterable[str]) -> dict[str, Blob]:
+        """Return which of the repository paths `paths` are there, each with its blob."""
+        return _tree(self.run("ls-tree", "-z", "--full-tree", commit, "--", *paths))
+
+    def changes(self, old: str, new: str, under: str = DIRECTORY) -> dict[str, Change] | None:
+        """Return what differs under `under` from commit `old` to `new`, by path relative to it; None without `old`."""
+        args = ("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, "--", f"{under}/")
+        status, output, words = self._execute(args, None)
+        if status and ("bad object" in words or "unable to read" in words):
+            return None
+        if status:
+            raise GitError(f"cannot compare {old} with {new}: {words.strip()[-500:]}")
+        return {path.removeprefix(f"{under}/"): change for path, change in _changes(output)}
 
     def file(self, commit: str, path: str) -> bytes | None:
         """Return the content of one repository path, None when there is no plain file."""
@@ -128,6 +159,7 @@ class GitDir:
         self._clear_stale_lock(ref)
         options = ("--done", "--force", "--quiet", "--date-format=raw")
         output = self.run("fast-import", *options, stdin=stream(commit, ref))
+        self._sync(self.common / "objects" / "pack", self.common / ref)
         return output.decode().strip()
 
     def move(self, new: str, old: str | None, staged: str) -> bool:
@@ -141,6 +173,7 @@ class GitDir:
         """
         self._clear_stale_lock(BRANCH)
         self._clear_stale_lock(staged)
+        self._clear_stale_lock("packed-refs")
         try:
             request = f"update {BRANCH}\x00{new}\x00{old or '0' * len(new)}\x00delete {staged}\x00\x00"
             self.run("update-ref", "-m", "optr: append", "-z", "--stdin", stdin=request.encode())
@@ -148,7 +181,24 @@ class GitDir:
             if self.tip() == old:
                 raise
             return False
+        self._sync(self.common / BRANCH)
         return True
+
+    def consolidate(self) -> None:
+        """Roll many small packs into fewer, as each append leaves one and every git process looks into all.
+
+        Geometric: what is packed well already is left alone, so that the cost per append stays bounded. Failure
+        changes nothing that matters and is not reported.
+        """
+        if len(list((self.common / "objects" / "pack").glob("*.pack"))) > PACKS_MAX:
+            self._execute(("repack", "--geometric=2", "-d", "--quiet", "--no-write-bitmap-index"), None)
+
+    def _sync(self, *paths: Path) -> None:
+        """Make names durable that git made: it syncs files, but not the directories that hold them."""
+        directories = {at for path in paths for at in (path, *path.parents) if at.is_relative_to(self.common)}
+        for directory in sorted(directories, reverse=True):
+            with suppress(FileNotFoundError, NotADirectoryError):  # git removes directories that become empty
+                durable.sync_directory(directory)
 
     def contains(self, tip: str, commit: str) -> bool:
         """Tell whether `commit` is `tip` or one of its ancestors."""
@@ -170,6 +220,7 @@ class GitDir:
     def drop(self, ref: str) -> None:
         """Delete a staging ref; its objects stay until git's own collection."""
         self._clear_stale_lock(ref)
+        self._clear_stale_lock("packed-refs")
         self.run("update-ref", "-d", ref)
 
     def read_back(self, commit: str) -> tuple[Commit, dict[str, Blob | None]]:
@@ -181,12 +232,10 @@ class GitDir:
         before: dict[str, Blob | None] = {}
         write: dict[str, bytes | Blob] = {}
         output = self.run("diff-tree", "--root", "--no-commit-id", "-r", "-z", "--raw", "--no-renames", commit)
-        parts = output.decode("utf-8", "surrogateescape").split("\x00")[:-1]
-        for facts, path in zip(parts[::2], parts[1::2], strict=True):
-            old_mode, mode, old, new, _ = facts.removeprefix(":").split(" ")
-            before[path] = Blob(old_mode, old) if old_mode != _NO_FILE else None
-            if mode != _NO_FILE:
-                write[path] = Blob(mode, new)
+        for path, change in _changes(output):
+            before[path] = change.old
+            if change.new is not None:
+                write[path] = change.new
         delete = tuple(path for path in before if path not in write)
         return Commit(parent, message, seconds, write, delete), before
 
@@ -211,7 +260,7 @@ class GitDir:
         return ["env", "-i", f"PATH={path}", *_ENVIRONMENT, "git", f"--git-dir={self.path}", *_OPTIONS, *args]
 
     def _clear_stale_lock(self, ref: str) -> None:
-        lock = self._common / f"{ref}.lock"
+        lock = self.common / f"{ref}.lock"
         try:
             age = self._clock() - lock.stat().st_mtime
         except FileNotFoundError:
@@ -242,6 +291,18 @@ def _tree(output: bytes) -> dict[str, Blob]:
         mode, _, oid = facts.decode().split(" ")
         found[path.decode("utf-8", "surrogateescape")] = Blob(mode, oid)
     return found
+
+
+def _changes(output: bytes) -> Iterator[tuple[str, Change]]:
+    parts = output.decode("utf-8", "surrogateescape").split("\x00")[:-1]
+    for facts, path in zip(parts[::2], parts[1::2], strict=True):
+        old_mode, mode, old, new, _ = facts.removeprefix(":").split(" ")
+        yield (
+            path,
+            Change(
+                Blob(old_mode, old) if old_mode != _NO_FILE else None, Blob(mode, new) if mode != _NO_FILE else None
+            ),
+        )
 
 
 def _next_blob(output: IO[bytes], oid: str) -> bytes:

@@ -46,6 +46,11 @@ class Frontier:
         self._peaks.append(leaf)
         self.size += 1
 
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The complete subtrees' roots, the largest first."""
+        return tuple(self._peaks)
+
     def root(self) -> bytes:
         """Return the tree head; of the empty tree, SHA-256 of nothing."""
         if not self._peaks:

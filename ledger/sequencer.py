@@ -16,25 +16,40 @@ repeating the interrupted append rebuilds the same bytes and goes on.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from ledger.batch import Batch, build
+from ledger.batch import Batch, Layout
 from ledger.branch import GitDir
 from ledger.chain import Chain
-from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
-from ledger.commit import PLAIN_FILE, Blob, Commit
+from ledger.checkpoint import parse_checkpoint, verify_checkpoint
+from ledger.commit import Commit
 from ledger.entry import Draft
-from ledger.errors import DraftError, LedgerBusyError, LedgerRefusedError, NoteError, Standing
+from ledger.errors import (
+    CanonicalError,
+    DraftError,
+    EntryError,
+    LedgerBusyError,
+    LedgerError,
+    LedgerRefusedError,
+    NoteError,
+    Standing,
+)
 from ledger.faults import FaultFound
+from ledger.head import Head, read_head
+from ledger.index import Index, Mark
 from ledger.keys import Signer
-from ledger.layout import BRANCH, DIRECTORY, WORKFLOWS, check_file, check_nesting, check_workflow_name
+from ledger.layout import BRANCH, DIRECTORY, WORKFLOWS
+from ledger.lease import Lease
 from ledger.publication import CHECKPOINT_FILE, TRIES_MAX, Publication, Publish, staging_ref
-from ledger.scan import scan
-from ledger.source import BranchSource
+from ledger.request import Recorded, Request
 from ledger.store import CheckpointStore
 from ledger.verify import verify_branch
+
+STATE = "optr"  # directory beside git's own, for what is no part of the record: index and lease
 
 
 @dataclass(frozen=True)
@@ -58,15 +73,6 @@ class Appended:
     commit: str
 
 
-@dataclass
-class _Head:
-    """The branch at `commit`, which agrees with the store."""
-
-    commit: str | None
-    checkpoint: bytes | None
-    chain: Chain
-
-
 class Sequencer:
     """Appends to one ledger. Blocking, safe to share between threads; call it through `asyncio.to_thread`.
 
@@ -75,6 +81,9 @@ class Sequencer:
         signer: the ledger's key; its name is the ledger's origin.
         checkpoints: the memory of what was signed last; see `CheckpointStore` for what it must promise.
         publish: see `Publish`; None when the branch lives here only.
+
+    Raises:
+        GitError: `git_dir` is not a git directory.
     """
 
     def __init__(
@@ -88,7 +97,11 @@ class Sequencer:
         self._signer = signer
         self._store = checkpoints
         self._publication = Publication(self._git, checkpoints, signer.origin, publish)
-        self._head: _Head | None = None
+        state = self._git.common / STATE / sha256(signer.origin.encode()).hexdigest()[:16]
+        self._lease = Lease(state.with_suffix(".lease"))
+        self._index_path = state.with_suffix(".index")
+        self._index_opened: Index | None = None
+        self._head: Head | None = None
         self._swept = False
         self._lock = threading.Lock()
 
@@ -109,10 +122,24 @@ class Sequencer:
             LedgerBusyError: others were faster too often; call again.
             GitError: git failed. Calling again finishes or repeats the append.
         """
-        relative = _check(drafts, files)
-        with self._lock:
+        (outcome,) = self.append_all([Request.of(drafts, files)])
+        if isinstance(outcome, LedgerError):
+            raise outcome
+        return outcome
+
+    def append_all(self, requests: Sequence[Request]) -> "list[Appended | LedgerError]":
+        """Append several callers' requests in one commit: one signature, one push.
+
+        Returns:
+            For each request what `append` would return, or the error that it alone would raise: one that cannot be
+            written does not stop the others.
+
+        Raises:
+            LedgerRefusedError, LedgerBusyError, GitError: as `append`; nothing of any request is known to be written.
+        """
+        with self._turn():
             for _ in range(TRIES_MAX):
-                done = self._try(drafts, relative)
+                done = self._try(requests)
                 if done is not None:
                     return done
             raise LedgerBusyError(f"{self._signer.origin}: lost {TRIES_MAX} races in a row; append again later")
@@ -123,7 +150,7 @@ class Sequencer:
         Raises:
             LedgerRefusedError, LedgerBusyError, GitError: as `append`.
         """
-        with self._lock:
+        with self._turn():
             head, signed = self._settle()
             if signed is not None:
                 raise self._refusal(head, signed)
@@ -145,31 +172,102 @@ class Sequencer:
             if not data or not self._store.swap(self._signer.origin, None, data):
                 raise LedgerRefusedError(Standing.DIFFERENT, "not adopted: the store holds a checkpoint of this ledger")
 
-    def _try(self, drafts: Sequence[Draft], files: Mapping[str, bytes]) -> Appended | None:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self._lock, self._lease.held():
+            yield
+
+    @property
+    def _index(self) -> Index:
+        if self._index_opened is None:
+            self._index_opened = Index(self._index_path)
+        return self._index_opened
+
+    def _try(self, requests: Sequence[Request]) -> "list[Appended | LedgerError] | None":
         head, signed = self._settle()
-        missing = [draft for draft in drafts if draft.id not in head.chain.places]
-        if not missing:
-            if signed is not None:
-                raise self._refusal(head, signed)
-            return self._appended(head, drafts)
-        new = self._new_files(head, files)
-        batch = build(head.chain, missing, files, self._signer)
-        if signed not in (None, batch.checkpoint):
-            raise self._refusal(head, signed)
-        staged = self._stage(head, batch, new)
+        there = self._places(head, requests)
+        if there is None:
+            return None
+        recorded = Recorded(self._git, head.commit, requests)
+        if signed is not None:
+            self._repeat(head, requests, there, recorded, signed)
+            return None
+        layout, errors = self._lay_out(head, requests, there, recorded)
+        if layout.places:
+            batch = layout.batch()
+            commit = self._write(head, batch, recorded, None)
+            if commit is None:
+                return None
+            self._advance(head, batch, layout, commit)
+            head = Head(commit, batch.checkpoint, batch.chain)
+        places = there | layout.places
+        return [errors.get(at) or self._appended(head, one, places) for at, one in enumerate(requests)]
+
+    def _places(self, head: Head, requests: Sequence[Request]) -> dict[str, int] | None:
+        """Return where the requested ids stand already; None when the index lost this state meanwhile."""
+        size = head.chain.size
+        if not size:
+            return {}
+        found = self._index.places([draft.id for request in requests for draft in request.drafts], size)
+        if self._index.exact(size, head.chain.tree.root()) is not None:
+            return found
+        self._head = None
+        return None
+
+    def _lay_out(
+        self, head: Head, requests: Sequence[Request], there: Mapping[str, int], recorded: Recorded
+    ) -> tuple[Layout, dict[int, LedgerError]]:
+        layout = Layout(head.chain, self._signer)
+        errors: dict[int, LedgerError] = {}
+        for at, request in enumerate(requests):
+            missing = [one for one in request.drafts if one.id not in there and one.id not in layout.places]
+            if not missing:
+                continue
+            try:
+                recorded.check(request.files, layout.files)
+                layout.add(missing, request.files)
+            except (DraftError, EntryError, CanonicalError) as error:
+                errors[at] = error
+        return layout, errors
+
+    def _repeat(
+        self, head: Head, requests: Sequence[Request], there: Mapping[str, int], recorded: Recorded, signed: bytes
+    ) -> None:
+        """Make again the append that was signed and lost, if these requests do: all together, or one alone."""
+        for some in [requests, *([request] for request in requests)]:
+            layout, _ = self._lay_out(head, some, there, recorded)
+            batch = layout.batch() if layout.places else None
+            if batch is not None and batch.checkpoint == signed:
+                commit = self._write(head, batch, recorded, signed)
+                if commit is not None:
+                    self._advance(head, batch, layout, commit)
+                return
+        raise self._refusal(head, signed)
+
+    def _write(self, head: Head, batch: Batch, recorded: Recorded, signed: bytes | None) -> str | None:
+        """Stage, commit in the store and publish; None when another sequencer was faster."""
+        staged = self._stage(head, batch, recorded)
         if signed is None and not self._store.swap(self._signer.origin, head.checkpoint, batch.checkpoint):
             # The winner may have made the very same append; then the staged commit is its own, too.
             if self._store.load(self._signer.origin) != batch.checkpoint:
                 self._git.drop(staging_ref(batch.checkpoint))
             return None
-        commit = self._publication.finish(staged, head.commit, batch.checkpoint)
-        self._head = _advance(head, batch, commit)
+        return self._publication.finish(staged, head.commit, batch.checkpoint)
+
+    def _advance(self, head: Head, batch: Batch, layout: Layout, commit: str) -> None:
+        """Remember the new head. The append is done: what fails here is found and repaired by the next one."""
+        self._head = None
+        try:
+            self._index.advance(head.chain.size, layout.places, Mark.of(batch.chain, commit))
+        except LedgerError:
+            return
+        self._head = Head(commit, batch.checkpoint, batch.chain)
         if not self._swept:
             self._publication.sweep(commit)
             self._swept = True
-        return self._appended(self._head, drafts)
+        self._git.consolidate()
 
-    def _settle(self) -> tuple[_Head, bytes | None]:
+    def _settle(self) -> tuple[Head, bytes | None]:
         """Bring branch and store together; return the branch, and what the store is ahead by if they still differ."""
         for _ in range(TRIES_MAX):
             stored, tip = self._store.load(self._signer.origin), self._git.tip()
@@ -189,7 +287,7 @@ class Sequencer:
                 return self._lagging(tip, found, stored), stored
         raise LedgerBusyError(f"{self._signer.origin}: the branch keeps moving; append again later")
 
-    def _lagging(self, tip: str | None, found: bytes | None, stored: bytes | None) -> _Head:
+    def _lagging(self, tip: str | None, found: bytes | None, stored: bytes | None) -> Head:
         if stored is None:
             raise LedgerRefusedError(
                 Standing.AHEAD,
@@ -201,15 +299,15 @@ class Sequencer:
             raise self._refusal(head, stored)
         return head
 
-    def _read(self, tip: str | None, checkpoint: bytes | None) -> _Head:
+    def _read(self, tip: str | None, checkpoint: bytes | None) -> Head:
         """Read the branch and check it against the checkpoint on it."""
         if tip is None or checkpoint is None:
             if tip is not None and self._git.files(tip):
                 raise LedgerRefusedError(Standing.DIFFERENT, f"{BRANCH} has a {DIRECTORY}/ without a checkpoint")
-            return _Head(tip, None, Chain())
+            return Head(tip, None, Chain())
         try:
             signed = verify_checkpoint(checkpoint, [self._signer.vkey])
-            chain = scan(BranchSource(self._git, tip))
+            return Head(tip, checkpoint, read_head(self._git, tip, signed, self._index))
         except NoteError as error:
             raise LedgerRefusedError(
                 Standing.DIFFERENT,
@@ -224,11 +322,8 @@ class Sequencer:
                 f"{BRANCH} does not verify{at}: {problem.detail}; {problem.implies}. Restore the branch from a clone "
                 "whose checkpoint is the remembered one",
             ) from found
-        if Checkpoint(self._signer.origin, chain.size, chain.tree.root()) != signed:
-            raise LedgerRefusedError(Standing.UNVERIFIED, f"the lines on {BRANCH} are not those of its checkpoint")
-        return _Head(tip, checkpoint, chain)
 
-    def _refusal(self, head: _Head, stored: bytes | None) -> LedgerRefusedError:
+    def _refusal(self, head: Head, stored: bytes | None) -> LedgerRefusedError:
         ours = parse_checkpoint(stored).size if stored else 0
         size = head.chain.size
         if size < ours:
@@ -245,32 +340,15 @@ class Sequencer:
             "or the store was restored from an old backup. Find out which before anything is appended",
         )
 
-    def _new_files(self, head: _Head, files: Mapping[str, bytes]) -> set[str]:
-        """Return which of `files` are not on the branch yet, refusing to overwrite any."""
-        if head.commit is None:
-            return set(files)
-        there: dict[str, Blob] = {}
-        for root in {"/".join(path.split("/")[:2]) for path in files}:
-            there |= self._git.files(head.commit, f"{DIRECTORY}/{root}")
-        same = {path: there[f"{DIRECTORY}/{path}"] for path in files if f"{DIRECTORY}/{path}" in there}
-        contents = self._git.blobs([blob.oid for blob in same.values()])
-        for (path, blob), content in zip(same.items(), contents, strict=True):
-            if blob.mode != PLAIN_FILE or content != files[path]:
-                raise DraftError(
-                    f"{DIRECTORY}/{path} is recorded already with other content; records are never changed"
-                )
-        check_nesting({path.removeprefix(f"{DIRECTORY}/") for path in there} | set(files))
-        return set(files) - set(same)
-
-    def _stage(self, head: _Head, batch: Batch, new: set[str]) -> str:
-        kept = {path: content for path, content in batch.write.items() if not _is_old(path, new)}
+    def _stage(self, head: Head, batch: Batch, recorded: Recorded) -> str:
+        kept = {path: content for path, content in batch.write.items() if not _is_old(path, recorded)}
         commit = Commit(head.commit, batch.message, batch.seconds, kept, batch.delete)
         return self._git.stage(commit, staging_ref(batch.checkpoint))
 
-    def _appended(self, head: _Head, drafts: Sequence[Draft]) -> Appended:
+    def _appended(self, head: Head, request: Request, places: Mapping[str, int]) -> Appended:
         return Appended(
             origin=self._signer.origin,
-            seqs=tuple(head.chain.places[draft.id] for draft in drafts),
+            seqs=tuple(places[draft.id] for draft in request.drafts),
             size=head.chain.size,
             root=head.chain.tree.root().hex(),
             key=self._signer.vkey.label,
@@ -278,23 +356,6 @@ class Sequencer:
         )
 
 
-def _check(drafts: Sequence[Draft], files: Mapping[str, bytes]) -> dict[str, bytes]:
-    if not drafts:
-        raise DraftError("an append needs at least one draft")
-    if len({draft.id for draft in drafts}) != len(drafts):
-        raise DraftError("two drafts of one append have the same id")
-    workflows = [check_workflow_name(draft.workflow) for draft in drafts]
-    relative = {check_file(path, len(content), workflows): content for path, content in files.items()}
-    check_nesting(set(relative))
-    return relative
-
-
-def _is_old(path: str, new: set[str]) -> bool:
+def _is_old(path: str, recorded: Recorded) -> bool:
     relative = path.removeprefix(f"{DIRECTORY}/")
-    return relative.startswith(WORKFLOWS) and relative not in new
-
-
-def _advance(head: _Head, batch: Batch, commit: str) -> _Head:
-    batch.chain.places, added = head.chain.places, batch.chain.places
-    batch.chain.places.update(added)
-    return _Head(commit, batch.checkpoint, batch.chain)
+    return relative.startswith(WORKFLOWS) and recorded.holds(relative)

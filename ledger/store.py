@@ -33,10 +33,12 @@ class FileCheckpoints:
 
     Args:
         directory: made if it is missing, mode 0700; one file per ledger, named by the hash of its origin.
+        disk: where it is written.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, disk: durable.FileSystem = durable.DISK) -> None:
         self._directory = directory
+        self._disk = disk
 
     def load(self, origin: str) -> bytes | None:
         """Return what is stored for `origin`.
@@ -62,7 +64,7 @@ class FileCheckpoints:
         with self._locked():
             if self.load(origin) != old:
                 return False
-            durable.replace(self._path(origin), new)
+            durable.replace(self._path(origin), new, disk=self._disk)
             return True
 
     def _path(self, origin: str) -> Path:
@@ -70,9 +72,7 @@ class FileCheckpoints:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if not self._directory.is_dir():
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            durable.sync_directory(self._directory.parent)
+        durable.make_directory(self._directory, disk=self._disk)
         handle = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ledger.errors import ProofError
 from ledger.layout import TILES
-from ledger.merkle import HASH_BYTES, root
+from ledger.merkle import HASH_BYTES, Frontier, root
 
 WIDTH = 256  # hashes in a full tile, entries in a full bundle
 HEIGHT = 8  # tree levels that one tile spans
@@ -58,6 +58,43 @@ class Edge:
         twin._open = [list(hashes) for hashes in self._open]
         twin._full = list(self._full)
         return twin
+
+    @classmethod
+    def resume(cls, size: int, read: Callable[[int, int, int], bytes]) -> "Edge":
+        """Return the edge of a tree of `size` leaves from its partial tiles, unverified.
+
+        Args:
+            size: leaves.
+            read: returns the content of the partial tile at (level, index, width).
+
+        Raises:
+            ProofError: a tile has the wrong length.
+        """
+        edge = cls()
+        for level in range((size.bit_length() + HEIGHT - 1) // HEIGHT):
+            full, width = divmod(size >> HEIGHT * level, WIDTH)
+            content = read(level, full, width) if width else b""
+            if len(content) != width * HASH_BYTES:
+                raise ProofError(f"{tile_path(level, full, width)} has {len(content)} bytes, not {width * HASH_BYTES}")
+            edge._open.append([content[at : at + HASH_BYTES] for at in range(0, len(content), HASH_BYTES)])
+            edge._full.append(full)
+        return edge
+
+    def frontier(self) -> Frontier:
+        """Return the compact tree that these hashes make."""
+        peaks: list[bytes] = []
+        size = 0
+        for level, hashes in reversed(list(enumerate(self._open))):
+            part = Frontier()
+            for one in hashes:
+                part.append(one)
+            peaks += part.peaks
+            size += len(hashes) << HEIGHT * level
+        return Frontier(size, peaks)
+
+    def leaves(self) -> list[bytes]:
+        """Return the leaf hashes since the last multiple of 256."""
+        return list(self._open[0]) if self._open else []
 
     def add(self, leaf: bytes) -> Iterator[tuple[str, bytes]]:
         """Add a leaf hash; yield path and content of each tile that became full by it."""

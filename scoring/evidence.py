@@ -30,6 +30,47 @@ class CheckOutcome(StrEnum):
     ERROR = "error"  # the verifier could not run it: infrastructure, nobody's fault among the agents
 
 
+class CrossOutcome(StrEnum):
+    """How one candidate's new tests ended on another candidate's code, the words users see."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    NOT_RUN = "not_run"  # a bound was reached, or the voter's tests had hung before
+
+
+class CrossVote(Record):
+    """One candidate's new tests, run on another candidate's code. Evidence for people: it decides nothing.
+
+    Attributes:
+        voter: the agent whose new tests ran.
+        target: the agent on whose code they ran.
+        check: id of the check that ran them.
+        outcome: by exit code alone.
+        duration_ms: wall time, milliseconds.
+    """
+
+    voter: str
+    target: str
+    check: str
+    outcome: CrossOutcome
+    duration_ms: int = 0
+
+
+class ReportCounts(Record):
+    """What a test report says was run; counted test by test, the report's own totals are not read.
+
+    Attributes:
+        tests: test cases, whatever became of them.
+        failures, errors, skipped: of these.
+    """
+
+    tests: int = 0
+    failures: int = 0
+    errors: int = 0
+    skipped: int = 0
+
+
 class CheckResult(Record):
     """One run of one declared check.
 
@@ -42,6 +83,7 @@ class CheckResult(Record):
         required: a required check that does not pass makes the candidate inadmissible.
         proves: invariants that hold when the check passes in both forms.
         output_tail: the end of its output, for people; at most 4,000 characters.
+        report: what its JUnit report says; None when it declares none or none can be read. A fact, never the verdict.
     """
 
     id: str
@@ -52,6 +94,7 @@ class CheckResult(Record):
     required: bool = True
     proves: tuple[str, ...] = ()
     output_tail: str = ""
+    report: ReportCounts | None = None
 
 
 class DiffFacts(Record):

@@ -193,15 +193,23 @@ DEFAULT_PROFILE = "balanced"
 PROFILES: Mapping[str, Profile] = MappingProxyType({"balanced": Balanced(), "seed-v1": SeedV1()})
 
 
-def profile_named(name: str) -> Profile:
+def profile_named(name: str, weights: Mapping[str, Decimal] | None = None) -> Profile:
     """The profile called `name`.
 
+    Args:
+        name: a key of `PROFILES`.
+        weights: instead of the default ones, by term in the order of `TERMS`; `balanced` only.
+
     Raises:
-        ValueError: no such profile; names those there are.
+        ValueError: no such profile, names those there are; or weights that it cannot have.
     """
     if name not in PROFILES:
         raise ValueError(f"there is no scoring profile {name!r}; choose one of: {', '.join(sorted(PROFILES))}")
-    return PROFILES[name]
+    if weights is None:
+        return PROFILES[name]
+    if name != DEFAULT_PROFILE:
+        raise ValueError(f"the profile {name} has no weights to set; only {DEFAULT_PROFILE} has")
+    return Balanced(weights=MappingProxyType({term: weights[term] for term in TERMS if term in weights}))
 
 
 def profile_digest(profile: Profile) -> str:

@@ -4,7 +4,7 @@ Order of the ranking: admissible before inadmissible; among the admissible the h
 then the name. The order of the input never matters, and nothing an agent claims is read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -59,7 +59,14 @@ class _Contender:
         return (False, -self.score, self.changed_lines, self.agent)
 
 
-def select(evidence: Sequence[Evidence], *, profile: str, accept_score: Decimal, provable: Sequence[str]) -> Selection:
+def select(
+    evidence: Sequence[Evidence],
+    *,
+    profile: str,
+    accept_score: Decimal,
+    provable: Sequence[str],
+    weights: Mapping[str, Decimal] | None = None,
+) -> Selection:
     """Decide.
 
     Args:
@@ -67,11 +74,12 @@ def select(evidence: Sequence[Evidence], *, profile: str, accept_score: Decimal,
         profile: a name in `scoring.profiles.PROFILES`.
         accept_score: the least score that may win, on the profile's own scale.
         provable: invariants that this run's checks could prove; others are not counted.
+        weights: by term, instead of the profile's own; `balanced` only.
 
     Raises:
-        ValueError: unknown profile, or two records for one agent.
+        ValueError: unknown profile, weights that do not fit it, or two records for one agent.
     """
-    chosen = profile_named(profile)
+    chosen = profile_named(profile, weights)
     possible = frozenset(provable)
     contenders = [_from_evidence(chosen, one, possible) for one in evidence]
     return _decide(chosen, contenders, accept_score)

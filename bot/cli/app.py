@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from bot.cli import demo, execute, score, serve, verify_ledger
+from bot.cli import demo, execute, init, new_agent, score, serve, verify_ledger
 from bot.cli.output import complain, emit
 from bot.exit_codes import ExitCode
 
@@ -15,7 +15,7 @@ EPILOG = """Examples:
 
 optr demo
 
-optr execute --workflow fix-parser --intent "Make the parser accept empty input"
+optr execute --workflow fix-parser --intent "Accept empty input"
 
 optr verify-ledger --repo ."""
 
@@ -46,6 +46,8 @@ def build() -> typer.Typer:
     )
     app.callback(epilog=EPILOG)(_root)
     app.command(epilog=demo.EPILOG)(demo.demo)
+    app.command(epilog=init.EPILOG)(init.init)
+    app.command("new-agent", epilog=new_agent.EPILOG)(new_agent.new_agent)
     app.command(epilog=execute.EPILOG)(execute.execute)
     app.command(epilog=score.EPILOG)(score.score)
     app.command("verify-ledger", epilog=verify_ledger.EPILOG)(verify_ledger.verify_ledger)
@@ -57,9 +59,7 @@ def run(argv: Sequence[str]) -> int:
     """Run `optr` with these arguments and return the exit status; never raises for a person's mistake."""
     try:
         code = get_command(build()).main(args=list(argv), prog_name="optr", standalone_mode=False)
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost frame: whatever it is, the person gets a message
         return _fail(error, verbose="--verbose" in argv)

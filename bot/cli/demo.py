@@ -1,21 +1,23 @@
 """`optr demo`: a whole run on a sample project, with recorded models, no key and no network."""
 
-import asyncio
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli.logs import local_logs
 from bot.cli.options import Json, Verbose
 from bot.cli.output import emit, say, show_run
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
 from bot.local_request import LocalRequest
-from execution.result import RunResult
+
+if TYPE_CHECKING:
+    from execution.result import RunResult
 
 WORKFLOW = "demo"
 RECORDED = (
@@ -41,23 +43,25 @@ def demo(
 
     A sample project with a bug and a failing test is copied to a temporary directory, and four agents race to mend it.
     """
-    del verbose  # read by `bot.cli.app.run`
-    from bot.settings import LocalSettings  # noqa: PLC0415 - `--help` must not wait for it
+    from bot.cli.interrupt import run_to_end  # noqa: PLC0415 - `--help` must not wait for these
+    from bot.settings import LocalSettings  # noqa: PLC0415
 
-    LocalSettings.from_environ(os.environ)
-    with _directory(keep) as directory, tempfile.TemporaryDirectory(prefix="optr-demo-state-") as state:
-        result = asyncio.run(_run(directory, Path(state)))
-        if as_json:
-            say(RECORDED)
-        else:
-            emit(f"{RECORDED}\n")
-        code = show_run(result, keep, as_json=as_json)
+    settings = LocalSettings.from_environ(os.environ)
+    local_logs(os.environ, settings.log_level, verbose=verbose)
+    result = run_to_end(_kept(keep, say if as_json else emit))
+    code = show_run(result, keep, as_json=as_json)
     if keep is None:
         say("the repository was temporary; `optr demo --keep DIR` leaves it for you to look at and to verify")
     return code
 
 
-async def _run(directory: Path, state: Path) -> RunResult:
+async def _kept(keep: Path | None, tell: Callable[[str], None]) -> "RunResult":
+    with _directory(keep) as directory, tempfile.TemporaryDirectory(prefix="optr-demo-state-") as state:
+        tell(RECORDED)
+        return await _run(directory, Path(state))
+
+
+async def _run(directory: Path, state: Path) -> "RunResult":
     from bot.demo.cassette import demo_cassettes  # noqa: PLC0415 - the engine and the servers take a second to import
     from bot.demo.prepare import demo_issue, prepare_project  # noqa: PLC0415
     from bot.demo.recorded import recorded_model  # noqa: PLC0415
@@ -79,8 +83,9 @@ async def _run(directory: Path, state: Path) -> RunResult:
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """OPTR's own settings only: a real key in the environment must not meet the recorded model."""
-    return {name: value for name, value in environ.items() if name.startswith("OPTR_")}
+    """OPTR's own settings only: a real key must not meet the recorded model, nor a real ledger's the demo's record."""
+    foreign = ("OPTR_LEDGER_KEY_FILE", "OPTR_MODELS_FILE")  # the latter could lead the demo to real models
+    return {name: environ[name] for name in environ if name.startswith("OPTR_") and name not in foreign}
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """`optr execute`: one governed run on a local repository."""
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bot.cli import names
+from bot.cli.logs import local_logs
 from bot.cli.options import Json, Repo, Verbose
 from bot.cli.output import say, show_run
 from bot.errors import OptrError
@@ -18,9 +18,13 @@ INTENT_CHARACTERS_MAX = 65_536
 
 EPILOG = """Examples:
 
-optr execute --workflow fix-parser --intent "Make the parser accept empty input" --constraints tested,small
+optr execute --workflow fix-parser --intent "Accept empty input"
 
-optr execute --workflow fix-parser --intent "…" --repo ~/src/thing --agents codex,claude --json"""
+optr execute --workflow fix-parser --intent "…" --constraints tested,small
+
+optr execute --workflow fix-parser --intent "…" --repo ~/src/thing --json
+
+optr execute --workflow fix-parser --intent "…" --agents codex,claude"""
 
 
 def execute(  # noqa: PLR0913 - each option of the command is one argument
@@ -32,18 +36,25 @@ def execute(  # noqa: PLR0913 - each option of the command is one argument
     agents: Annotated[
         str, typer.Option("--agents", help="Agents that compete, instead of the repository's.", metavar="x,y")
     ] = "",
+    adopt_ledger: Annotated[
+        bool,
+        typer.Option(
+            "--adopt-ledger", help="Take the branch datalake as it stands, if this machine remembers nothing of it."
+        ),
+    ] = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> ExitCode:
     """Let agents compete for a change on a local repository.
 
-    The base is its HEAD. The record goes to the branch datalake, the winner to optr/WORKFLOW; the working tree and
-    the current branch are not touched. Model keys are read from OPENAI_API_KEY and ANTHROPIC_API_KEY.
+    The base is the commit that HEAD names. The record goes to the branch datalake, the winner to optr/WORKFLOW; the
+    working tree and the current branch are not touched. Model keys: OPENAI_API_KEY and ANTHROPIC_API_KEY.
     """
-    del verbose  # read by `bot.cli.app.run`
-    from bot.settings import LocalSettings  # noqa: PLC0415 - `--help` must not wait for it
+    from bot.cli.interrupt import run_to_end  # noqa: PLC0415 - `--help` must not wait for these
+    from bot.settings import LocalSettings  # noqa: PLC0415
 
     settings = LocalSettings.from_environ(os.environ)
+    local_logs(os.environ, settings.log_level, verbose=verbose)
     request = LocalRequest(
         repo=repo.absolute(),
         workflow=names.workflow(workflow),
@@ -53,10 +64,11 @@ def execute(  # noqa: PLR0913 - each option of the command is one argument
         state=settings.state,
         environ=dict(os.environ),
         on_progress=say,
+        adopt=adopt_ledger,
     )
     from bot.local import run_local  # noqa: PLC0415 - the engine takes a second to import; bad options must not wait
 
-    return show_run(asyncio.run(run_local(request)), request.repo, as_json=as_json)
+    return show_run(run_to_end(run_local(request)), request.repo, as_json=as_json)
 
 
 def _intent(text: str) -> str:

@@ -1,42 +1,54 @@
 """Standard output carries the result and nothing else; everything for people goes to standard error."""
 
+import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bot.exit_codes import ExitCode
-from execution.records import AgentOutcome
-from execution.result import CandidateResult, RunResult
-from governance.states import RunOutcome
-from scoring.evidence import CheckOutcome
+from bot.render.neutral import visible
 
+if TYPE_CHECKING:
+    from execution.result import CandidateResult, RunResult
+
+INTERNAL = "INTERNAL"  # the code of a problem that is our own fault; execution.flows is too heavy to import for it
 NO_ADMISSIBLE = "No admissible results from any agent"
 
 
 def say(line: str) -> None:
-    """Tell the person at the terminal; never part of the result."""
-    sys.stderr.write(f"{line}\n")
+    """Tell the person at the terminal; never part of the result. What could steer the terminal is dropped."""
+    sys.stderr.write(f"{visible(line)}\n")
     sys.stderr.flush()
 
 
 def emit(text: str) -> None:
-    """Write the result."""
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-    sys.stdout.flush()
+    """Write the result; a reader that has gone away (`| head`) changes nothing about how the command ends."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at exit
+
+
+def emit_json(value: object) -> None:
+    """Write the result as one line of JSON, ASCII only, so that no text in it can steer a terminal."""
+    emit(json.dumps(value, ensure_ascii=True))
 
 
 def complain(text: str) -> None:
-    """Write an error; its first word is red on a terminal, unless NO_COLOR is set."""
+    """Write an error; its first word is red on a terminal, unless NO_COLOR is set. It may quote hostile text."""
     from rich.console import Console  # noqa: PLC0415 - only errors pay for it
     from rich.text import Text  # noqa: PLC0415
 
-    shown = Text(text)
+    shown = Text(visible(text))
     shown.highlight_regex(r"^error:", "bold red")
     Console(stderr=True, highlight=False, soft_wrap=True).print(shown)
 
 
-def show_run(result: RunResult, repository: Path | None, *, as_json: bool) -> ExitCode:
+def show_run(result: "RunResult", repository: Path | None, *, as_json: bool) -> ExitCode:
     """Write a run's account, and return the status that goes with it.
 
     Args:
@@ -45,39 +57,60 @@ def show_run(result: RunResult, repository: Path | None, *, as_json: bool) -> Ex
         as_json: one JSON object instead of text.
     """
     if as_json:
-        emit(result.model_dump_json())
+        emit_json(result.model_dump(mode="json"))
     else:
-        from bot.render.comparison import comparison  # noqa: PLC0415 - `--json` does not need it
+        from bot.cli.terminal import show_markdown  # noqa: PLC0415 - `--json` does not need it
 
-        emit("\n".join([comparison(result).rstrip("\n"), *_branch(result, repository)]))
+        show_markdown("\n".join(_told(result, repository)))
     code = status_of(result)
     if code is not ExitCode.OK:
         complain(f"error: {result.problem or NO_ADMISSIBLE}")
     return code
 
 
-def status_of(result: RunResult) -> ExitCode:
+def status_of(result: "RunResult") -> ExitCode:
     """0 with a winner; otherwise whose fault it is that there is none."""
+    from governance.states import RunOutcome  # noqa: PLC0415 - `--version` must not wait for it
+
     if result.winner is not None:
         return ExitCode.OK
     if result.outcome is RunOutcome.CANCELLED:
         return ExitCode.INTERRUPTED
     if result.outcome is RunOutcome.NO_WINNER:
         return ExitCode.INFRASTRUCTURE if _nobody_could_try(result.candidates) else ExitCode.NO_WINNER
+    if result.code == INTERNAL:
+        return ExitCode.INTERNAL
     return ExitCode.USAGE if result.outcome is RunOutcome.REFUSED else ExitCode.INFRASTRUCTURE
 
 
-def _nobody_could_try(candidates: Sequence[CandidateResult]) -> bool:
+def _nobody_could_try(candidates: "Sequence[CandidateResult]") -> bool:
     """Whether no agent was heard and judged: refused keys, or a verifier that could not run its checks."""
+    from execution.records import AgentOutcome  # noqa: PLC0415
+    from scoring.evidence import CheckOutcome  # noqa: PLC0415
+
     return bool(candidates) and all(
         candidate.outcome is AgentOutcome.AUTH or any(check.outcome is CheckOutcome.ERROR for check in candidate.checks)
         for candidate in candidates
     )
 
 
-def _branch(result: RunResult, repository: Path | None) -> list[str]:
+def _told(result: "RunResult", repository: Path | None) -> list[str]:
+    """The comparison, with the command that verifies the ledger where it is, and where the winner's change stands."""
+    from bot.render.comparison import comparison, verify_command  # noqa: PLC0415 - `--json` does not need it
+
+    text = comparison(result).rstrip("\n")
+    command = f"\n```sh\n{verify_command(result)}\n```\n"
+    there = f"\n```sh\noptr verify-ledger --repo {_shown(repository)}\n```\n" if repository is not None else ""
+    text = text.replace(command, there)
+    return [text, *_branch(result, repository)]
+
+
+def _shown(repository: Path) -> str:
+    return shlex.quote(visible(str(repository)).replace("\n", " "))
+
+
+def _branch(result: "RunResult", repository: Path | None) -> list[str]:
     if result.branch is None or repository is None:
         return []
-    place = shlex.quote(str(repository))
-    command = f"git -C {place} diff {result.base_commit[:12]} {result.branch}"
-    return ["", f"The winner's change stands on branch {result.branch}: {command}"]
+    command = f"git -C {_shown(repository)} diff {result.base_commit[:12]} {result.branch}"
+    return ["", f"The winner's change stands on branch `{result.branch}`:", "", "```sh", command, "```"]

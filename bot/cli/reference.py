@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from typer.main import get_command
 
 from bot.cli.app import build
+from bot.cli.fields import tables
 from bot.exit_codes import MEANINGS
+from execution.result import RunResult
+from ledger.verify import Verification
+from scoring.selection import Selection
 
 PAGE = """# The command line
 
@@ -26,11 +30,24 @@ All other statuses are reserved.
 {commands}
 ## JSON
 
-- `optr execute --json` and `optr demo --json`: `RunResult`, described in `execution/result.py`, `version` 1.
-- `optr score --json`: `version` 1, then `Selection` of `scoring/selection.py`: `profile`, `profile_digest`, `winner`,
-  `ranking`, `why`.
-- `optr verify-ledger --json`: `version` 1, then `path`, `entries`, `root`, `problem` (`kind`, `fault`, `entry`,
-  `detail`, `implies`, or null), `origin`, `notes`.
+One object on one line, ASCII only. New fields may come under the same `version`; a change of meaning gets a new one.
+A command that ends with status 2 or 130 writes none.
+
+### `optr execute --json`, `optr demo --json`
+
+{run}
+
+### `optr score --json`
+
+`version`, which is 1, and then:
+
+{selection}
+
+### `optr verify-ledger --json`
+
+`version`, which is 1, and then:
+
+{verification}
 
 ## Stored results
 
@@ -52,7 +69,13 @@ All other statuses are reserved.
 def page() -> str:
     """The whole page."""
     statuses = "\n".join(f"| {code.value} | {code.name.lower()} | {meaning} |" for code, meaning in MEANINGS.items())
-    return PAGE.format(statuses=statuses, commands="".join(_commands()))
+    return PAGE.format(
+        statuses=statuses,
+        commands="".join(_commands()),
+        run=tables(RunResult),
+        selection=tables(Selection),
+        verification=tables(Verification),
+    )
 
 
 def _commands() -> Iterable[str]:

@@ -1,17 +1,19 @@
 """`optr score`: rank stored agent results again."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.cli.options import Json, Verbose
-from bot.cli.output import complain, emit
+from bot.cli.output import complain, emit, emit_json
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
-from scoring.selection import Ranked, Selection
+from bot.render.neutral import visible
+
+if TYPE_CHECKING:
+    from scoring.selection import Ranked, Selection
 
 SCORE_VERSION = 1
 FILE_BYTES_MAX = 10 * 2**20
@@ -36,14 +38,17 @@ def score(
     """
     del verbose  # read by `bot.cli.app.run`
     selection = _selection(files, profile)
-    emit(_json(selection) if as_json else "\n".join(_lines(selection)))
+    if as_json:
+        emit_json({"version": SCORE_VERSION, **selection.model_dump(mode="json")})
+    else:
+        emit("\n".join(visible(line) for line in _lines(selection)))
     if selection.winner is None:
         complain(f"error: {selection.why[0]}")
         return ExitCode.NO_WINNER
     return ExitCode.OK
 
 
-def _selection(files: Sequence[Path], profile: str) -> Selection:
+def _selection(files: Sequence[Path], profile: str) -> "Selection":
     from scoring.profiles import profile_named  # noqa: PLC0415 - `--help` must not wait for it
     from scoring.select import rank  # noqa: PLC0415
     from scoring.stored import StoredError, StoredResult, parse_results  # noqa: PLC0415
@@ -76,17 +81,13 @@ def _read(file: Path) -> bytes:
     return data
 
 
-def _json(selection: Selection) -> str:
-    return json.dumps({"version": SCORE_VERSION, **selection.model_dump(mode="json")})
-
-
-def _lines(selection: Selection) -> list[str]:
+def _lines(selection: "Selection") -> list[str]:
     width = max((len(ranked.agent) for ranked in selection.ranking), default=0)
     rows = [_row(place, ranked, width) for place, ranked in enumerate(selection.ranking, start=1)]
     return [f"profile {selection.profile}", *rows, *([f"selected {selection.winner}"] if selection.winner else [])]
 
 
-def _row(place: int, ranked: Ranked, width: int) -> str:
+def _row(place: int, ranked: "Ranked", width: int) -> str:
     name = ranked.agent.ljust(width)
     if ranked.score is None:
         return f"-  {name}  inadmissible: {'; '.join(reason.text for reason in ranked.why_not)}"

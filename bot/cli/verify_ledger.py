@@ -1,6 +1,5 @@
 """`optr verify-ledger`: check the record, with nothing but the record."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli.options import Json, Verbose
-from bot.cli.output import complain, emit, say
+from bot.cli.output import complain, emit, emit_json, say
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
+from bot.render.neutral import visible
 
 if TYPE_CHECKING:
     from ledger.verify import Verification
@@ -57,15 +57,18 @@ def verify_ledger(
 
 
 def _verify(repo: Path, ledger: Path | None, key: str | None, remembered: Path | None) -> "Verification":
-    from ledger.errors import GitError, NoteError  # noqa: PLC0415 - `--help` must not wait for it
+    from execution.discovery import NoRepositoryError, locate  # noqa: PLC0415 - `--help` must not wait for it
+    from ledger.errors import GitError, NoteError  # noqa: PLC0415
     from ledger.verify import verify_branch, verify_file  # noqa: PLC0415
 
     checkpoint = _head(remembered) if remembered is not None else None
     try:
         if ledger is not None:
             return verify_file(ledger, key, checkpoint)
-        git_dir = repo / ".git" if (repo / ".git").exists() else repo
+        git_dir = locate(repo).common_dir
         return verify_branch(git_dir, _branch(git_dir), key, checkpoint)
+    except NoRepositoryError as error:
+        raise OptrError(str(error), where=str(repo), remedy=f"{error.remedy}; or --ledger a file") from None
     except NoteError as error:
         remedy = "Give the key or the checkpoint exactly as it was published"
         raise OptrError(str(error), where="--key or --remembered", remedy=remedy) from None
@@ -95,14 +98,14 @@ def _report(found: "Verification", *, as_json: bool) -> ExitCode:
 
     lines = describe(found)
     if as_json:
-        emit(json.dumps({"version": VERIFICATION_VERSION, **asdict(found)}))
+        emit_json({"version": VERIFICATION_VERSION, **asdict(found)})
     for note in found.notes:
         say(f"note: {note}")
     if found.problem is None:
         if not as_json:
-            emit("\n".join(lines))
+            emit(visible("\n".join(lines)))
         return ExitCode.OK
     if not as_json:
-        emit(lines[0])
+        emit(visible(lines[0]))
     complain("\n".join(lines[1:]))
     return ExitCode.TAMPERED if found.problem.kind is Kind.TAMPERED else ExitCode.INCOMPLETE

@@ -77,10 +77,18 @@ class RecordedTurn(Part):
 
 
 class Cassette(Part):
-    """All turns of one model over one protocol."""
+    """All turns of one model over one protocol.
+
+    Attributes:
+        protocol: the wire.
+        model: the name on the wire.
+        when: played only for requests whose text holds this; empty for any. Of several that fit, the first is played.
+        turns: in order.
+    """
 
     protocol: Driver
     model: str
+    when: str = ""
     turns: tuple[RecordedTurn, ...] = Field(min_length=1)
 
     def position(self, results: int) -> int | None:

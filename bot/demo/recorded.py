@@ -65,7 +65,7 @@ class RecordedModel:
     """
 
     def __init__(self, cassettes: Iterable[Cassette]) -> None:
-        self._cassettes = {(cassette.protocol, cassette.model): cassette for cassette in cassettes}
+        self._cassettes = tuple(cassettes)
         self._tries: Counter[str] = Counter()
         self.url = ""
         self.seen: list[Seen] = []
@@ -87,7 +87,7 @@ class RecordedModel:
         try:
             body = json.loads(raw)
             wire.check(request.headers, body)
-            cassette, turn = self._place(protocol, wire, body)
+            cassette, turn = self._place(protocol, wire, body, raw.decode())
         except UnauthenticatedError:
             return self._refusal(protocol, body, 401, wire.error("authentication_error", "no key was sent"))
         except (MalformedRequestError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -99,8 +99,10 @@ class RecordedModel:
         faults = cassette.turns[turn].faults
         return await self._play(request, wire, (cassette, turn, body), faults[tries] if tries < len(faults) else None)
 
-    def _place(self, protocol: Driver, wire: Wire, body: Body) -> tuple[Cassette, int]:
-        cassette = self._cassettes.get((protocol, str(body.get("model"))))
+    def _place(self, protocol: Driver, wire: Wire, body: Body, raw: str) -> tuple[Cassette, int]:
+        wanted = (protocol, str(body.get("model")))
+        fitting = (one for one in self._cassettes if (one.protocol, one.model) == wanted and one.when in raw)
+        cassette = next(fitting, None)
         if cassette is None:
             raise MalformedRequestError(f"nothing is recorded for model {body.get('model')!r} over {protocol}")
         results = wire.results(body)

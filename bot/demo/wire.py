@@ -76,6 +76,35 @@ def refuse(reason: str) -> NoReturn:
     raise MalformedRequestError(reason)
 
 
+def require_tools(names: Sequence[object] | None, schema: object) -> None:
+    """Refuse tools other than the one, bash, and an empty list of them; the answer's schema must be a strict one.
+
+    Args:
+        names: the tools' names; None when the request does not speak of tools.
+        schema: the JSON schema of the answer, None when the request has none.
+
+    Raises:
+        MalformedRequestError: with the reason.
+    """
+    require(names is None or list(names) == ["bash"], "tools must be exactly one, bash, or not be sent")
+    if schema is not None:
+        _require_strict(schema, "the schema")
+
+
+def _require_strict(schema: object, place: str) -> None:
+    """The rules of strict structured output: objects closed, all members required."""
+    require(isinstance(schema, dict) and "type" in schema, f"{place} is no JSON schema with a type")
+    assert isinstance(schema, dict)  # noqa: S101 - for the type checker; refused above otherwise
+    if schema["type"] == "object":
+        members = schema.get("properties") or {}
+        require(schema.get("additionalProperties") is False, f"{place} must set additionalProperties to false")
+        require(sorted(schema.get("required") or []) == sorted(members), f"{place} must require all its members")
+        for name, member in members.items():
+            _require_strict(member, f"{place}.{name}")
+    if schema["type"] == "array":
+        _require_strict(schema.get("items"), f"{place}[]")
+
+
 def same_history(got: Sequence[Any], expected: Sequence[Any]) -> None:
     """Refuse a history that differs from what was sent.
 

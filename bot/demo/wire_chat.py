@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.demo.cassette import RecordedTurn
-from bot.demo.wire import Body, Pairs, UnauthenticatedError, arguments, require, same_history, tool_name
+from bot.demo.wire import Body, Pairs, UnauthenticatedError, arguments, require, require_tools, same_history, tool_name
 
 
 class ChatWire:
@@ -18,8 +18,10 @@ class ChatWire:
         require(body.get("stream") is True, "stream must be true")
         require((body.get("stream_options") or {}).get("include_usage"), "stream_options must ask for the usage")
         require(body.get("tool_choice") in {None, "auto"}, "tool_choice must not force a tool")
-        names = [(tool.get("function") or {}).get("name") for tool in body.get("tools") or []]
-        require(names == ["bash"], "tools must be exactly one function, bash")
+        names = [(tool.get("function") or {}).get("name") for tool in body["tools"]] if "tools" in body else None
+        form = (body.get("response_format") or {}).get("json_schema") or {}
+        require(form.get("strict", True) is True, "response_format must be strict")
+        require_tools(names, form.get("schema"))
         messages = body.get("messages") or [{}]
         require(messages[0].get("role") == "system", "the first message must be the system prompt")
 

@@ -4,7 +4,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from bot.demo.cassette import RecordedTurn
-from bot.demo.wire import Body, Pairs, UnauthenticatedError, arguments, require, same_history, seal, tool_name
+from bot.demo.wire import (
+    Body,
+    Pairs,
+    UnauthenticatedError,
+    arguments,
+    require,
+    require_tools,
+    same_history,
+    seal,
+    tool_name,
+)
 
 SAMPLING = ("temperature", "top_p", "top_k")
 
@@ -28,8 +38,9 @@ class MessagesWire:
         require(not any(name in body for name in SAMPLING), "sampling parameters are refused by this API version")
         require(body.get("cache_control") == {"type": "ephemeral"}, "cache_control must mark the cache")
         require(isinstance(body.get("max_tokens"), int), "max_tokens is missing")
-        tools = body.get("tools") or []
-        require([tool.get("name") for tool in tools] == ["bash"], "tools must be exactly one, bash")
+        form = (body.get("output_config") or {}).get("format") or {}
+        names = [tool.get("name") for tool in body["tools"]] if "tools" in body else None
+        require_tools(names, form.get("schema"))
         require(body.get("system"), "system must carry the system prompt")
 
     def results(self, body: Body) -> int:

@@ -4,7 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bot.demo.cassette import RecordedTurn
-from bot.demo.wire import Body, Pairs, UnauthenticatedError, arguments, require, same_history, seal, tool_name
+from bot.demo.wire import (
+    Body,
+    Pairs,
+    UnauthenticatedError,
+    arguments,
+    require,
+    require_tools,
+    same_history,
+    seal,
+    tool_name,
+)
 
 
 class ResponsesWire:
@@ -22,8 +32,10 @@ class ResponsesWire:
         require("reasoning.encrypted_content" in include, "include must ask for reasoning.encrypted_content")
         require(body.get("tool_choice") in {None, "auto"}, "tool_choice must not force a tool")
         require("previous_response_id" not in body, "previous_response_id needs a stored response")
-        tools = body.get("tools") or []
-        require([tool.get("name") for tool in tools] == ["bash"], "tools must be exactly one function, bash")
+        form = (body.get("text") or {}).get("format") or {}
+        require(form.get("strict", True) is True, "text.format must be strict")
+        names = [tool.get("name") for tool in body["tools"]] if "tools" in body else None
+        require_tools(names, form.get("schema"))
         require(body.get("instructions"), "instructions must carry the system prompt")
 
     def results(self, body: Body) -> int:

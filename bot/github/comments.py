@@ -1,7 +1,9 @@
 """Comments of ours, each found by its hidden first line, edited in place, and left alone when nothing changed."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
+from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
@@ -24,6 +26,7 @@ class Comments:
     def __init__(self, login: Callable[[], Awaitable[str]]) -> None:
         self._login = login
         self._shown: LRUCache[tuple[str, int, str], str] = LRUCache(maxsize=REMEMBERED_MAX)
+        self._writing: WeakValueDictionary[tuple[str, int, str], asyncio.Lock] = WeakValueDictionary()
 
     async def put(
         self, client: GitHubClient, repository: str, issue: int, marker: str, body: str, since_s: float = 0.0
@@ -65,7 +68,10 @@ class Comments:
         async def find() -> Comment | None:
             return await self._find(client, path, marker, since_s)
 
-        return await find_or_create(find, create)
+        # Two deliveries may ask for the same comment at once: the second must look after the first has written.
+        lock = self._writing.setdefault((repository.lower(), issue, marker), asyncio.Lock())
+        async with lock:
+            return await find_or_create(find, create)
 
     async def _find(self, client: GitHubClient, path: str, marker: str, since_s: float) -> Comment | None:
         login = await self._login()

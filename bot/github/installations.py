@@ -9,7 +9,7 @@ from bot.github.client import TIMEOUT_S, Exchange, GitHubClient, Surroundings
 from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.etags import EtagCache
 from bot.github.pace import WRITE_INTERVAL_S, Pace
-from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS, Permissions
+from bot.github.permissions import API_PERMISSIONS, COPILOT_PERMISSIONS, GIT_PERMISSIONS, Permissions
 from bot.github.tokens import AppJwt, FixedCredential, InstallationTokens, Scope
 
 _APP = 0
@@ -90,7 +90,7 @@ class Installations:
         Raises:
             GitHubError: GitHub could not be asked; the tokens end by themselves within the hour.
         """
-        for permissions in (API_PERMISSIONS, GIT_PERMISSIONS):
+        for permissions in (API_PERMISSIONS, GIT_PERMISSIONS, COPILOT_PERMISSIONS):
             token = self.tokens.forget(Scope.of(installation, repository, permissions))
             if token is not None:
                 await self._revoke(installation, token)

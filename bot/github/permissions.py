@@ -59,5 +59,12 @@ GIT_PERMISSIONS = needed_for((Operation.FETCH, Operation.PUSH))
 API_PERMISSIONS = needed_for(set(Operation) - {Operation.PUSH})
 """The token that never leaves our process: it cannot push."""
 
+COPILOT_PERMISSIONS = {"copilot_requests": "write"}
+"""The token of a Copilot agent: it can ask Copilot at the installation's cost and touch nothing of the repository.
+
+Minted by itself and only for agents of type `github-copilot`; an App whose operator uses none does not ask for it.
+https://github.com/github/copilot-sdk
+"""
+
 APP_PERMISSIONS = needed_for(Operation)
 """What the App asks of an installation."""

@@ -11,7 +11,7 @@ from bot.names import CHECK_RUN
 from bot.render.budget import CHECK_TEXT_BYTES_MAX, TITLE_CHARACTERS_MAX, Section, fit
 from bot.render.comparison import comparison, headline, verdict_line
 from bot.render.neutral import fenced, plain
-from bot.render.words import failures, form_words, name, sentence
+from bot.render.words import failures, form_words, links, name, sentence
 from execution.result import CandidateResult, RunResult
 from governance.states import RunOutcome, RunState
 
@@ -130,8 +130,8 @@ def _title(result: RunResult) -> str:
 
 def _summary(result: RunResult) -> str:
     asked = f"Asked by {name(result.requester)}: {sentence(result.title)}\n"
-    links = "".join(f"- [{label}]({url})\n" for label, url in result.links.items() if label != "repository")
-    return fit([Section(f"{verdict_line(result)}\n\n{asked}"), Section(f"\n{links}", 1)], CHECK_TEXT_BYTES_MAX)
+    shown = "".join(f"- {link}\n" for link in links(result))
+    return fit([Section(f"{verdict_line(result)}\n\n{asked}"), Section(f"\n{shown}", 1)], CHECK_TEXT_BYTES_MAX)
 
 
 def failed_output(candidate: CandidateResult) -> str:

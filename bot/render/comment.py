@@ -4,7 +4,7 @@ import re
 
 from bot.render.budget import BODY_BYTES_MAX, Section, fit
 from bot.render.comparison import comparison, headline
-from bot.render.words import name, sentence
+from bot.render.words import links, name, sentence
 from execution.result import RunResult
 from governance.states import RunState
 
@@ -68,5 +68,5 @@ def _explanation(result: RunResult) -> str:
 
 
 def _links(result: RunResult) -> str:
-    links = [f"[{label}]({url})" for label, url in result.links.items() if label != "repository"]
-    return f"\n{' · '.join(links)}\n" if links else ""
+    shown = links(result)
+    return f"\n{' · '.join(shown)}\n" if shown else ""

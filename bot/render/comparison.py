@@ -6,7 +6,7 @@ well both rendered and raw: tables are padded, marks have words beside them.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bot.render.budget import COMPARISON_BYTES_MAX, Section, fit
 from bot.render.words import (
@@ -23,7 +23,8 @@ from bot.render.words import (
     short,
     verdict,
 )
-from execution.result import CandidateResult, Receipt, RunResult
+from execution.result import CandidateResult, Receipt, ReviewResult, RunResult
+from execution.reviews import VoteKind
 from governance.states import RunOutcome
 
 WHY_MAX = 3
@@ -31,6 +32,7 @@ REASONS_PER_LOSER_MAX = 2
 INVARIANTS_SHOWN_MAX = 6
 FAILED_CHECKS_SHOWN_MAX = 3
 ROWS_ESSENTIAL = 8
+VOTES_SHOWN_MAX = 6  # of one voter
 
 _URL = r"https?://[A-Za-z0-9._:-]{1,100}/[A-Za-z0-9._/-]{1,200}"
 _HEADINGS = ("#", "agent", "verdict", "score", "checks", "invariants", "+/-", "time", "cost")
@@ -46,6 +48,8 @@ def comparison(result: RunResult) -> str:
         *_table(result),
         *_why(result),
         *_why_not(result),
+        *_reviews(result),
+        *_cross_votes(result),
         *_warnings(result),
         *_receipt(result),
         Section(f"\n_{footer(result)}_\n", _FOOTER),
@@ -76,13 +80,18 @@ def verdict_line(result: RunResult) -> str:
     elif result.candidates:
         parts.append(f"{len(result.candidates)} agents")
     if result.candidates:
-        parts.append(money(sum(candidate.cost_microusd for candidate in result.candidates)))
+        parts.append(money(sum(_spent(candidate) for candidate in result.candidates)))
         parts.append(duration(max(max(c.ttv_ms, c.execution_ms) for c in result.candidates)))
     if result.outcome is not None and result.winner is not None and result.outcome is not RunOutcome.NO_WINNER:
         parts.append(str(result.outcome))
     if result.problem:
         parts.append(sentence(result.problem))
     return " · ".join(dict.fromkeys(parts))
+
+
+def _spent(candidate: CandidateResult) -> int:
+    """What a candidate cost in all: its attempt, and its reviews."""
+    return candidate.cost_microusd + sum(review.cost_microusd for review in candidate.reviews)
 
 
 def _table(result: RunResult) -> list[Section]:
@@ -183,6 +192,52 @@ def why_not(candidate: CandidateResult) -> str:
     if rest > 0:
         reasons.append(f"{rest} more")
     return f"{name(candidate.agent)}: {'; '.join(reasons)}" if reasons else ""
+
+
+def _reviews(result: RunResult) -> list[Section]:
+    """One line per review: who, about whom, and what it came to."""
+    lines = [
+        f"- {name(review.reviewer)} on {name(candidate.agent)}: {_vote(review)}\n"
+        for candidate in result.candidates
+        for review in candidate.reviews
+    ]
+    head = ["\n**Reviews** (blinded; a veto rejects, nothing admits)\n\n"] if lines else []
+    return [Section(line, _WHY_NOT) for line in (*head, *lines)]
+
+
+def _vote(review: ReviewResult) -> str:
+    """The vote in words, with what the reviewer names first, and its price."""
+    if review.vote is VoteKind.NO_VOTE:
+        why = str(review.no_vote or "").replace("_", " ")
+        told = f"no vote, {why}" + (f": {sentence(review.problem)}" if review.problem else "")
+    elif review.vote is VoteKind.APPROVED:
+        told = f"{PASSED} approved" + (f", complexity {review.complexity}" if review.complexity else "")
+    else:
+        mark = FAILED if review.vote is VoteKind.VETO else ""
+        named = [violation for violation in review.violations if violation.strip()] or [review.rationale]
+        more = f" and {len(named) - 1} more" if len(named) > 1 else ""
+        told = f"{mark} {review.vote}: {sentence(named[0])}{more}".strip()
+    return f"{told} · {money(review.cost_microusd)}" if review.cost_microusd else told
+
+
+def _cross_votes(result: RunResult) -> list[Section]:
+    """One line: how each voter's new tests ended on the others' code."""
+    votes = dict.fromkeys(vote for candidate in result.candidates for vote in candidate.cross)
+    ballots: dict[str, list[str]] = {}
+    for vote in votes:
+        told = f"{str(vote.outcome).replace('_', ' ')} on {name(vote.target)}"
+        ballots.setdefault(name(vote.voter), []).append(told)
+    if not ballots:
+        return []
+    cast = [f"{voter}: {_some(dict.fromkeys(told))}" for voter, told in ballots.items()]
+    line = f"\n**Cross-votes** (new tests of one, on another's code; evidence only) · {'; '.join(cast)}\n"
+    return [Section(line, _WARNING)]
+
+
+def _some(told: Iterable[str]) -> str:
+    words = list(told)
+    rest = len(words) - VOTES_SHOWN_MAX
+    return ", ".join([*words[:VOTES_SHOWN_MAX], *([f"{rest} more"] if rest > 0 else [])])
 
 
 def _warnings(result: RunResult) -> list[Section]:

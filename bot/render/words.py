@@ -1,5 +1,6 @@
 """Numbers and verdicts as people read them."""
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 
 from bot.render.neutral import neutralise
@@ -9,6 +10,7 @@ from scoring.evidence import CheckForm, CheckOutcome, CheckResult
 NAME_CHARACTERS_MAX = 40
 SENTENCE_CHARACTERS_MAX = 240
 
+_URL = re.compile(r"https?://[A-Za-z0-9._:-]{1,100}(/[A-Za-z0-9._~/#?=&%+-]{0,300})?")
 _MICRO = 1_000_000
 _CENT = 10_000
 _MINUTE_S = 60
@@ -32,6 +34,12 @@ def sentence(text: str) -> str:
 def code(text: str) -> str:
     """What may stand in a code span as it is: ASCII letters, digits and the marks of codes, digests and paths."""
     return "".join(c for c in text if c.isascii() and (c.isalnum() or c in "_.+-/=:"))[:SENTENCE_CHARACTERS_MAX]
+
+
+def links(result: RunResult) -> list[str]:
+    """The result's links but the repository's, as Markdown; one that is no plain https address is left out."""
+    shown = {label: url for label, url in result.links.items() if label != "repository" and _URL.fullmatch(url)}
+    return [f"[{name(label)}]({url})" for label, url in shown.items()]
 
 
 def money(microusd: int) -> str:

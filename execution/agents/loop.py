@@ -37,12 +37,12 @@ SHELL_ENV = {"PYTHONDONTWRITEBYTECODE": "1", "PAGER": "cat", "GIT_PAGER": "cat",
 Connect = Callable[[str], AbstractAsyncContextManager[Conversation]]
 
 
-class _SpentError(Exception):
+class SpentError(Exception):
     """A limit is reached; the text says which."""
 
 
 @dataclass
-class _Account:
+class Account:
     """What an attempt has used so far."""
 
     limits: Limits
@@ -54,10 +54,10 @@ class _Account:
         usage = self.usage
         tokens = usage.fresh + usage.cached + usage.cache_write + usage.output
         if tokens >= self.limits.tokens:
-            raise _SpentError(f"its token limit ({tokens} of {self.limits.tokens})")
+            raise SpentError(f"its token limit ({tokens} of {self.limits.tokens})")
         if usage.cost_microusd >= self.limits.cost_microusd:
             spent, allowed = usage.cost_microusd / 1e6, self.limits.cost_microusd / 1e6
-            raise _SpentError(f"its money limit (${spent:.4f} of ${allowed:.4f})")
+            raise SpentError(f"its money limit (${spent:.4f} of ${allowed:.4f})")
 
     def close(self, outcome: AgentOutcome, error: str | None, report: AgentReport | None = None) -> Attempt:
         """The attempt's record."""
@@ -88,8 +88,8 @@ class ModelAgent:
 
     async def attempt(self, task: Task, workspace: Path, sandbox: Sandbox, limits: Limits) -> Attempt:
         """See ports.Agent."""
-        account = _Account(limits)
-        work = _Work(workspace, sandbox, account)
+        account = Account(limits)
+        work = Work(workspace, sandbox, account)
         try:
             async with asyncio.timeout(limits.wall_seconds) as clock:
                 text = await self._work(task, work)
@@ -97,14 +97,14 @@ class ModelAgent:
             if not clock.expired():
                 raise
             return account.close(AgentOutcome.TIMEOUT, timeout_sentence(self._name, limits))
-        except _SpentError as limit:
+        except SpentError as limit:
             return account.close(AgentOutcome.BUDGET, f"Agent '{self._name}' reached {limit} before it was done.")
         except ModelError as error:
             outcome = AgentOutcome.AUTH if error.kind is ModelErrorKind.AUTH else AgentOutcome.FAILED
             return account.close(outcome, error.sentence)
         return account.close(AgentOutcome.COMPLETED, None, parse_report(text))
 
-    async def _work(self, task: Task, work: "_Work") -> str:
+    async def _work(self, task: Task, work: "Work") -> str:
         first = task_message(task, self._fence())
         async with self._connect(system_prompt(self._instructions, work.account.limits)) as conversation:
             turn = await _charged(work.account, lambda: conversation.say(first))
@@ -115,17 +115,17 @@ class ModelAgent:
 
 
 @dataclass
-class _Work:
+class Work:
     """Runs what turns ask for."""
 
     workspace: Path
     sandbox: Sandbox
-    account: _Account
+    account: Account
 
     async def run(self, turn: Turn) -> tuple[ToolResult, ...]:
         """Results of all the turn's commands, in order: every request must be answered."""
         if self._left() <= 0:
-            raise _SpentError(f"its limit of {self.account.limits.steps} commands")
+            raise SpentError(f"its limit of {self.account.limits.steps} commands")
         results = [await self._one(request, turn) for request in turn.commands]
         if self._left() <= 0:
             notice = "\nNo commands are left: give your final report now."
@@ -174,7 +174,7 @@ class _Work:
         return f"Exit code {result.exit_code}."
 
 
-async def _charged(account: _Account, ask: Callable[[], Awaitable[Turn]]) -> Turn:
+async def _charged(account: Account, ask: Callable[[], Awaitable[Turn]]) -> Turn:
     """Ask once, or again where that may help; every call is charged, and none is made beyond a limit."""
     for tries_left in reversed(range(TURN_TRIES)):
         account.check()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from execution.records import Limits
 from execution.yamlfile import ConfigError, load_model
+from governance.graph import Capability
 
 PROFILE_SUFFIX = ".agent.md"
 PROFILE_DIRECTORY = ".github/agents/"
@@ -47,6 +48,14 @@ class Role(StrEnum):
     REVIEWER = "reviewer"
 
 
+class Approval(StrEnum):
+    """What a profile says of a capability (F4.10)."""
+
+    AUTO = "auto"
+    HUMAN_APPROVAL = "human_approval"
+    DENY = "deny"
+
+
 class LimitsPart(BaseModel):
     """Those of records.Limits that a profile sets, each within what a repository may ask for."""
 
@@ -72,6 +81,8 @@ class Profile(BaseModel):
         type: see AgentType.
         model: registry id; model types only, and required there.
         roles: what it may do; the first is its main one.
+        approval_policy: what it says of single capabilities; those not named are `auto`. `deny` of `repo.write` leaves
+            it a reviewer at most.
         capabilities: what it is good at, matched against the intent for its fit.
         limits: see LimitsPart.
         command: argv template, `command` only; `{workspace}` and `{intent_file}` are filled in.
@@ -87,6 +98,7 @@ class Profile(BaseModel):
     model: str | None = Field(default=None, min_length=1, max_length=64)
     roles: tuple[Role, ...] = Field(default=(Role.CANDIDATE,), min_length=1, max_length=2)
     capabilities: tuple[Word, ...] = Field(default=(), max_length=32)
+    approval_policy: dict[Capability, Approval] = Field(default_factory=dict)
     limits: LimitsPart = LimitsPart()
     command: tuple[Argument, ...] = Field(default=(), max_length=64)
     env: tuple[EnvName, ...] = Field(default=(), max_length=16)
@@ -104,6 +116,30 @@ class Profile(BaseModel):
         if self.type is not AgentType.COMMAND and (self.command or self.env or self.network):
             raise ValueError("'command', 'env' and 'network' are for type command only")
         return self
+
+    @model_validator(mode="after")
+    def _fits_policy(self) -> "Profile":
+        if self.approval(Capability.READ) is Approval.DENY:
+            raise ValueError("approval_policy: without repo.read an agent can do nothing; leave it out of the line-up")
+        if self.approval(Capability.TEST) is Approval.DENY and self.may_compete:
+            raise ValueError("approval_policy: test.run cannot be denied to a candidate, whose tool is a shell")
+        if not (self.may_compete or self.may_review):
+            raise ValueError("approval_policy: denies repo.write, so roles must hold reviewer")
+        return self
+
+    def approval(self, capability: Capability) -> Approval:
+        """What the policy says of a capability."""
+        return self.approval_policy.get(capability, Approval.AUTO)
+
+    @property
+    def may_compete(self) -> bool:
+        """Whether it may write a candidate."""
+        return Role.CANDIDATE in self.roles and self.approval(Capability.WRITE) is not Approval.DENY
+
+    @property
+    def may_review(self) -> bool:
+        """Whether it may judge the candidates of others."""
+        return Role.REVIEWER in self.roles
 
 
 def parse_profile(data: bytes, path: str) -> Profile:

@@ -2,6 +2,8 @@
 
 from execution.records import Limits, Task
 
+CHECKS_TITLE = "Checks that will judge the change:"  # what stands below it in Task.context are the checks
+
 SYSTEM = """\
 You are a software engineer. You work alone, offline, in a checkout of one repository, through one tool: bash. Every \
 call starts a fresh shell in the repository's root, so directories and variables do not carry over. There is no \

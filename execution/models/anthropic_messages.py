@@ -14,10 +14,11 @@ from anthropic.types import Message
 from anthropic.types import Usage as RawUsage
 
 from execution.models.conversation import (
-    REPORT_SCHEMA,
+    REPORT_FORM,
     TOOL_DESCRIPTION,
     TOOL_NAME,
     TOOL_SCHEMA,
+    AnswerForm,
     CommandRequest,
     Line,
     ToolResult,
@@ -63,11 +64,15 @@ class MessagesConversation:
             [{"type": "tool_result", "tool_use_id": result.id, "content": result.text} for result in results]
         )
 
-    async def _turn(self, content: Messages) -> Turn:
+    async def ask(self, text: str, form: AnswerForm) -> Turn:
+        """See Conversation."""
+        return await self._turn([{"type": "text", "text": text}], form)
+
+    async def _turn(self, content: Messages, form: AnswerForm | None = None) -> Turn:
         sent: Messages = [*self._messages, {"role": "user", "content": content}]
         charge = self._line.estimate(sent)
         try:
-            message = await self._ask(sent)
+            message = await self._send(sent, form)
             turn = self._read(message, charge)
         except ModelError:
             raise
@@ -77,24 +82,25 @@ class MessagesConversation:
         self._messages = [*sent, {"role": "assistant", "content": replay}]
         return turn
 
-    async def _ask(self, sent: Messages) -> Message:
-        async with self._client.messages.stream(**self._request(sent)) as stream:
+    async def _send(self, sent: Messages, form: AnswerForm | None) -> Message:
+        async with self._client.messages.stream(**self._request(sent, form)) as stream:
             return await stream.get_final_message()
 
-    def _request(self, sent: Messages) -> dict[str, Any]:
+    def _request(self, sent: Messages, form: AnswerForm | None) -> dict[str, Any]:
         entry = self._line.entry
         output: dict[str, Any] = {"effort": entry.effort or "medium"}
         if Capability.STRUCTURED_OUTPUT in entry.capabilities:
-            output["format"] = {"type": "json_schema", "schema": REPORT_SCHEMA}
+            output["format"] = {"type": "json_schema", "schema": (form or REPORT_FORM).schema}
         request: dict[str, Any] = {
             "model": entry.model,
             "system": self._line.system,
             "messages": sent,
-            "tools": [TOOL],
             "max_tokens": entry.max_output_tokens,
             "cache_control": CACHE,
             "output_config": output,
         }
+        if form is None:
+            request["tools"] = [TOOL]
         if Capability.REASONING in entry.capabilities:
             request["thinking"] = {"type": "adaptive", "display": "summarized"}
         return request

@@ -34,6 +34,23 @@ REPORT_SCHEMA: dict[str, object] = {
     "additionalProperties": False,
 }
 
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """The form of one answer.
+
+    Attributes:
+        name: lower case, as the providers show it.
+        schema: JSON schema of an object; every object in it closed and with all its members required, as strict
+            structured output asks (https://developers.openai.com/api/docs/guides/structured-outputs).
+    """
+
+    name: str
+    schema: dict[str, object]
+
+
+REPORT_FORM = AnswerForm(REPORT_NAME, REPORT_SCHEMA)
+
 CONNECT_SECONDS = 10.0
 # Silence on an open stream for longer than this is a dead connection, however long the whole answer takes.
 SILENCE_SECONDS = 180.0
@@ -92,6 +109,16 @@ class Conversation(Protocol):
 
     async def answer(self, results: Sequence[ToolResult]) -> Turn:
         """Send the results of all commands of the last turn.
+
+        Raises:
+            ModelError: there is no usable answer.
+        """
+        ...
+
+    async def ask(self, text: str, form: AnswerForm) -> Turn:
+        """Send a user message whose answer is JSON of that form; no tool is offered.
+
+        An endpoint that takes no schema is sent none: the text must describe the form, and the caller must check.
 
         Raises:
             ModelError: there is no usable answer.

@@ -14,11 +14,11 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.completion_usage import CompletionUsage
 
 from execution.models.conversation import (
-    REPORT_NAME,
-    REPORT_SCHEMA,
+    REPORT_FORM,
     TOOL_DESCRIPTION,
     TOOL_NAME,
     TOOL_SCHEMA,
+    AnswerForm,
     Line,
     ToolResult,
     Turn,
@@ -105,11 +105,15 @@ class ChatConversation:
             [{"role": "tool", "tool_call_id": result.id, "content": result.text} for result in results]
         )
 
-    async def _turn(self, new: Messages) -> Turn:
+    async def ask(self, text: str, form: AnswerForm) -> Turn:
+        """See Conversation."""
+        return await self._turn([{"role": "user", "content": text}], form)
+
+    async def _turn(self, new: Messages, form: AnswerForm | None = None) -> Turn:
         sent = [*self._messages, *new]
         charge = self._line.estimate(sent)
         try:
-            answer = await self._ask(sent)
+            answer = await self._send(sent, form)
             turn = self._read(answer, charge)
         except ModelError:
             raise
@@ -118,29 +122,31 @@ class ChatConversation:
         self._messages = [*sent, answer.message()]
         return turn
 
-    async def _ask(self, sent: Messages) -> _Answer:
+    async def _send(self, sent: Messages, form: AnswerForm | None) -> _Answer:
         answer = _Answer()
-        stream = await self._client.chat.completions.create(**self._request(sent))
+        stream = await self._client.chat.completions.create(**self._request(sent, form))
         async with stream:
             async for chunk in stream:
                 answer.take(chunk)
         return answer
 
-    def _request(self, sent: Messages) -> dict[str, Any]:
+    def _request(self, sent: Messages, form: AnswerForm | None) -> dict[str, Any]:
         entry = self._line.entry
         legacy = Capability.LEGACY_MAX_TOKENS in entry.capabilities
         request: dict[str, Any] = {
             "model": entry.model,
             "messages": sent,
-            "tools": [TOOL],
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens" if legacy else "max_completion_tokens": entry.max_output_tokens,
         }
+        if form is None:
+            request["tools"] = [TOOL]
         if entry.effort and Capability.REASONING in entry.capabilities:
             request["reasoning_effort"] = entry.effort
         if Capability.STRUCTURED_OUTPUT in entry.capabilities:
-            schema = {"name": REPORT_NAME, "schema": REPORT_SCHEMA, "strict": True}
+            told = form or REPORT_FORM
+            schema = {"name": told.name, "schema": told.schema, "strict": True}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 

@@ -13,11 +13,11 @@ import openai
 from openai.types.responses import Response
 
 from execution.models.conversation import (
-    REPORT_NAME,
-    REPORT_SCHEMA,
+    REPORT_FORM,
     TOOL_DESCRIPTION,
     TOOL_NAME,
     TOOL_SCHEMA,
+    AnswerForm,
     CommandRequest,
     Line,
     ToolResult,
@@ -68,11 +68,15 @@ class ResponsesConversation:
             [{"type": "function_call_output", "call_id": result.id, "output": result.text} for result in results]
         )
 
-    async def _turn(self, new: Items) -> Turn:
+    async def ask(self, text: str, form: AnswerForm) -> Turn:
+        """See Conversation."""
+        return await self._turn([{"role": "user", "content": [{"type": "input_text", "text": text}]}], form)
+
+    async def _turn(self, new: Items, form: AnswerForm | None = None) -> Turn:
         sent = [*self._items, *new]
         charge = self._line.estimate(sent)
         try:
-            response, output = await self._ask(sent)
+            response, output = await self._send(sent, form)
             turn = self._read(response, output, charge)
         except ModelError:
             raise
@@ -81,9 +85,9 @@ class ResponsesConversation:
         self._items = [*sent, *output]
         return turn
 
-    async def _ask(self, sent: Items) -> tuple[Response, Items]:
+    async def _send(self, sent: Items, form: AnswerForm | None) -> tuple[Response, Items]:
         output: Items = []
-        stream = await self._client.responses.create(**self._request(sent))
+        stream = await self._client.responses.create(**self._request(sent, form))
         async with stream:
             async for event in stream:
                 if event.type == "response.output_item.done":
@@ -98,25 +102,28 @@ class ResponsesConversation:
             ModelErrorKind.UNREACHABLE, self._line.entry.id, "the stream ended early", self._line.estimate(sent)
         )
 
-    def _request(self, sent: Items) -> dict[str, Any]:
+    def _request(self, sent: Items, form: AnswerForm | None) -> dict[str, Any]:
         entry = self._line.entry
         request: dict[str, Any] = {
             "model": entry.model,
             "instructions": self._line.system,
             "input": sent,
-            "tools": [TOOL],
             "stream": True,
             "store": False,
             "max_output_tokens": entry.max_output_tokens,
         }
+        if form is None:
+            request["tools"] = [TOOL]
         if Capability.REASONING in entry.capabilities:
             request["include"] = ["reasoning.encrypted_content"]
             request["reasoning"] = {"effort": entry.effort or "medium", "summary": "auto"}
         if Capability.PROMPT_CACHE_KEY in entry.capabilities:
             request["prompt_cache_key"] = hashlib.sha256(self._line.system.encode()).hexdigest()[:32]
         if Capability.STRUCTURED_OUTPUT in entry.capabilities:
-            report = {"type": "json_schema", "name": REPORT_NAME, "schema": REPORT_SCHEMA, "strict": True}
-            request["text"] = {"format": report}
+            told = form or REPORT_FORM
+            request["text"] = {
+                "format": {"type": "json_schema", "name": told.name, "schema": told.schema, "strict": True}
+            }
         return request
 
     def _read(self, response: Response, output: Items, charge: Usage) -> Turn:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from execution.records import Usage
+from execution.redaction import names_secret
 
 MODELS_FILE = "models.toml"
 MODELS_BYTES_MAX = 262_144
@@ -125,6 +126,8 @@ class ModelEntry(BaseModel):
     def _reachable(self) -> "ModelEntry":
         if self.base_url is None and self.base_url_env is None:
             raise ValueError("an entry needs base_url or base_url_env")
+        if self.key_env is not None and not names_secret(self.key_env):
+            raise ValueError("key_env must end in KEY, TOKEN, SECRET, PASSWORD or CREDENTIAL, to be kept secret")
         return self
 
 
@@ -154,6 +157,11 @@ class Registry:
     def ids(self) -> tuple[str, ...]:
         """All ids, sorted."""
         return tuple(sorted(self._entries))
+
+    @property
+    def dearest(self) -> Prices:
+        """The dearest rates among them, for tokens of models that nobody here knows."""
+        return self._worst
 
     def entry(self, model_id: str) -> ModelEntry:
         """The entry of that id.

@@ -14,10 +14,16 @@ def dispose(path: Path) -> None:
     Raises:
         OSError: something could not be removed; says what.
     """
-    if not path.is_symlink() and path.is_dir():
+    if not _remove(path):
+        return
+    if not path.is_symlink() and path.is_dir():  # directories that their owner made unreadable, when we are not root
         _run("chmod", "-R", "u+rwX", "--", str(path))
-    if trouble := _run("rm", "-rf", "--one-file-system", "--", str(path)):
+    if trouble := _remove(path):
         raise OSError(f"cannot remove {path}: {trouble}")
+
+
+def _remove(path: Path) -> str:
+    return _run("rm", "-rf", "--one-file-system", "--", str(path))
 
 
 def _run(*argv: str) -> str:

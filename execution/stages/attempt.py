@@ -10,7 +10,7 @@ from execution.ports import Agent
 from execution.problems import InfrastructureProblem
 from execution.records import AgentOutcome, Attempt, Candidate, Limits, Task
 from execution.sandbox import SandboxError
-from execution.workspace import Workspace, discard, prepare, take_patch
+from execution.workspace import Workspace, WorkspaceError, discard, prepare, take_patch
 from execution.world import World
 
 TIMEOUT_GRACE_SECONDS = 15.0  # the agent's own clock should stop it; this one stops an agent that ignores it
@@ -50,6 +50,8 @@ async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) 
         constraints=plan.intent.constraints,
         instructions=plan.instructions,
         context=plan.context,
+        repository=world.run(plan.graph.run).repository,
+        base_commit=plan.base_commit,
     )
     started = time.monotonic()
     try:
@@ -61,7 +63,11 @@ async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) 
     execution_ms = int((time.monotonic() - started) * 1000)
     patch = b""
     if made.outcome is AgentOutcome.COMPLETED:
-        patch = await asyncio.to_thread(take_patch, workspace)
+        try:
+            patch = await asyncio.to_thread(take_patch, workspace)
+        except WorkspaceError as error:
+            # What the agent left behind cannot be taken as a patch: its fault, and its sibling's luck.
+            made = made.model_copy(update={"outcome": AgentOutcome.FAILED, "error": str(error)[:ERROR_CHARS_MAX]})
     return Candidate(agent=profile.name, attempt=made, patch=patch, execution_ms=execution_ms)
 
 

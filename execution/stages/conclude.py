@@ -9,10 +9,12 @@ from execution.runs import Run
 from execution.stages.publish import current
 from execution.stages.record import receipt_of
 from execution.world import World
+from governance.codes import ReasonCode
 from governance.events import EntryType
 from governance.states import RunOutcome, RunState
 from governance.wrap import wrap
 from ledger.entry import Draft
+from ledger.errors import LedgerRefusedError
 
 _TYPES = {
     RunOutcome.ACCEPTED: EntryType.WRAP_ORCH_ACCEPTED,
@@ -40,8 +42,13 @@ async def conclude(world: World, run_id: str, outcome: RunOutcome, by: str, fact
     plan = world.store.find(run_id, PLAN, Plan)
     if plan is not None:
         # The line first: if we die after it, the next try finds it by id and only closes the row.
-        await _record_closing(world, run, plan, outcome, by, facts)
-    world.store.move(run_id, RunState.CLOSED, outcome=outcome, problem=facts.get("problem"))
+        try:
+            await _record_closing(world, run, plan, outcome, by, facts)
+        except LedgerRefusedError as refused:
+            # Nothing may be written on a ledger that is not ours any more; the run must end all the same.
+            facts |= {"problem": facts.get("problem") or str(refused), "code": str(ReasonCode.LEDGER_REFUSED)}
+    problem, code = facts.get("problem"), facts.get("code", "")
+    world.store.move(run_id, RunState.CLOSED, outcome=outcome, problem=problem, code=code)
     return True
 
 

@@ -8,10 +8,10 @@ from governance.mandate import Mandate
 from governance.reasons import RefusedError
 from governance.tokens import check, mint
 
-CAPABILITY = Capability.WRITE
 
-
-async def dispatch(world: World, run_id: str, node: str, consumer: str) -> Dispatched:
+async def dispatch(
+    world: World, run_id: str, node: str, consumer: str, capability: Capability = Capability.WRITE
+) -> Dispatched:
     """Give `node` its permission to start, exactly once.
 
     Args:
@@ -19,20 +19,21 @@ async def dispatch(world: World, run_id: str, node: str, consumer: str) -> Dispa
         run_id: the run.
         node: the graph node.
         consumer: the durable workflow that will use the permission; it alone may come back after a crash.
+        capability: what the node is to do: a candidate writes, a reviewer reads.
 
     Raises:
         RunProblem: the token was refused; the code says why.
     """
     mandate = world.store.load(run_id, PLAN, Plan).mandate(node)
-    minted = mint(mandate, CAPABILITY, expires_ms=mandate.deadline_ms, nonce=world.nonce())
+    minted = mint(mandate, capability, expires_ms=mandate.deadline_ms, nonce=world.nonce())
     world.store.put(run_id, token_name(node), Dispatched(token=minted, dispatched_ms=world.now_ms()))
     dispatched = world.store.load(run_id, token_name(node), Dispatched)
     world.store.issue_token(dispatched.token.id)
-    use(world, dispatched, mandate, consumer)
+    use(world, dispatched, mandate, consumer, capability)
     return dispatched
 
 
-def use(world: World, dispatched: Dispatched, mandate: Mandate, consumer: str) -> None:
+def use(world: World, dispatched: Dispatched, mandate: Mandate, consumer: str, capability: Capability) -> None:
     """Check and consume a token at the point of use.
 
     Raises:
@@ -45,7 +46,7 @@ def use(world: World, dispatched: Dispatched, mandate: Mandate, consumer: str) -
             node=mandate.node,
             attempt=mandate.attempt,
             agent=mandate.agent,
-            capability=CAPABILITY,
+            capability=capability,
             inputs_digest=dispatched.token.inputs_digest,
             now_ms=world.now_ms(),
         )

@@ -1,16 +1,34 @@
 """Measure one candidate in the clean room and make its report from what was measured."""
 
+import asyncio
 import hashlib
 
-from execution.artifacts import PLAN, Dispatched, Judged, Plan, Tried, judged_name, token_name, tried_name
+from execution.artifacts import (
+    PLAN,
+    PLAN_RECORDED,
+    Dispatched,
+    Judged,
+    Plan,
+    PlanRecorded,
+    Tried,
+    judged_name,
+    token_name,
+    tried_name,
+)
+from execution.auditing import stands_recorded
+from execution.invariants import AUDIT_MANDATORY, COMMIT_HISTORY_VERIFIED, holding
 from execution.problems import InfrastructureProblem
 from execution.records import AgentOutcome, Candidate
 from execution.redaction import secrets_of
-from execution.verification import Verdict, Verifier, VerifierError
+from execution.stages import outputs
+from execution.stages.baseline import measure_base, prepared_for
+from execution.stages.record import placed
+from execution.verification import Baseline, Verdict, Verifier, VerifierError
 from execution.world import World
 from governance.report import judge as judge_report
 from ledger import canonical
 from scoring.evidence import Evidence, Reason
+from scoring.fit import fit, tasks_of
 
 _CODES = {
     AgentOutcome.FAILED: "AGENT_FAILED",
@@ -35,6 +53,15 @@ async def judge(world: World, run_id: str, node: str) -> Judged:
     verdict = await _verdict(world, run_id, plan, tried.candidate)
     reported_ms = world.now_ms()
     evidence = _evidence(world, tried.candidate, verdict, ttv_ms=max(0, reported_ms - dispatched.dispatched_ms))
+    common = await _common(world, run_id, plan, dispatched) if evidence.diff else {}
+    declared = {name for check in plan.checks for name in check.proves}
+    tasks = tasks_of(plan.intent.title, plan.intent.body)
+    evidence = evidence.model_copy(
+        update={
+            "invariants": holding(evidence.invariants, common, declared),
+            "fit": fit(plan.profiles[node].capabilities, tasks),
+        }
+    )
     report = judge_report(
         plan.mandate(node),
         candidate_digest=hashlib.sha256(tried.candidate.patch).hexdigest(),
@@ -51,6 +78,19 @@ async def judge(world: World, run_id: str, node: str) -> Judged:
     return world.store.load(run_id, judged_name(node), Judged)
 
 
+async def _common(world: World, run_id: str, plan: Plan, dispatched: Dispatched) -> dict[str, bool]:
+    """The invariants that are measured per run, and whether they hold for this node."""
+    run, measured = world.run(run_id), await measure_base(world, run_id)
+    recorded = world.store.find(run_id, PLAN_RECORDED, PlanRecorded)
+    audited = recorded is not None and recorded.recorded_ms <= dispatched.dispatched_ms
+    if recorded is not None and audited:
+        files = placed(plan.workflow, outputs.plan_files(plan, secrets_of(world.access.environ)))
+        path = next(path for path in files if path.endswith("/plan.json"))
+        git_dir = await world.forge(run).fetch(run)
+        audited = await asyncio.to_thread(stands_recorded, git_dir, recorded.receipt.commit, path, files[path])
+    return {COMMIT_HISTORY_VERIFIED: measured.history.verified, AUDIT_MANDATORY: audited}
+
+
 async def _verdict(world: World, run_id: str, plan: Plan, candidate: Candidate) -> Verdict | None:
     """What the clean room says; None when there is nothing to verify."""
     if candidate.attempt.outcome is not AgentOutcome.COMPLETED:
@@ -58,9 +98,16 @@ async def _verdict(world: World, run_id: str, plan: Plan, candidate: Candidate) 
     run = world.run(run_id)
     git_dir = await world.forge(run).fetch(run)
     verifier = Verifier(world.sandbox, world.scratch, world.clock)
+    measured = await measure_base(world, run_id)
+    baseline = Baseline(prepared=await prepared_for(world, run, plan, git_dir), reports=measured.reports)
     try:
         return await verifier.verify(
-            git_dir=git_dir, base=plan.base_commit, candidate=candidate, config=plan.config, checks=plan.checks
+            git_dir=git_dir,
+            base=plan.base_commit,
+            candidate=candidate,
+            config=plan.config,
+            checks=plan.checks,
+            baseline=baseline,
         )
     except VerifierError as error:
         raise InfrastructureProblem(f"verification could not run: {error}", code="VERIFIER_INFRA") from error

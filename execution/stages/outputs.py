@@ -9,20 +9,26 @@ executionTime, hash, timestamp), `patches/<agent>.patch`, `optr-selection.json`,
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import yaml
 
-from execution.artifacts import Dispatched, Judged, Plan, Tried
-from execution.records import AgentOutcome
+from execution.artifacts import Dispatched, Judged, Plan, Reviewed, Tried
+from execution.crossvoting import about
+from execution.records import AgentOutcome, Attempt
 from execution.redaction import Secrets
+from execution.reviews import ruled
+from execution.stages.review_outputs import Told, review_result, reviewer_told
 from governance.compliance import assess
 from governance.draw import mermaid
 from governance.events import EntryType, NodeEvent, chain
 from governance.mandate import ORCHESTRATOR, Mandate
 from governance.report import Verdict
 from governance.settlement import Aggregate, Settlement
+from scoring.evidence import CrossVote, Evidence
 from scoring.selection import Selection
+
+_BY_AGENTS = frozenset({EntryType.SUB_PAC_EXECUTED, EntryType.SUB_PAC_FAILED})
 
 
 @dataclass(frozen=True)
@@ -33,21 +39,30 @@ class Story:
     dispatched: Mapping[str, Dispatched]
     tried: Mapping[str, Tried]
     judged: Mapping[str, Judged]
+    cross: tuple[CrossVote, ...] = ()
+    reviewed: Mapping[str, Reviewed] = field(default_factory=dict)
+
+    def evidence(self, node: str) -> Evidence:
+        """What stands against a candidate in the end: what was measured, and vetoes."""
+        return ruled(self.judged[node].evidence, (one.ballot for one in self.reviewed.values()))
 
     @property
     def decided_ms(self) -> int:
         """The moment of the newest artifact, not the clock's: a retry after a crash must make the same bytes."""
         moments = [self.plan.planned_ms, *(verdict.reported_ms for verdict in self.judged.values())]
         moments += [attempt.executed_ms for attempt in self.tried.values()]
+        moments += [one.reviewed_ms for one in self.reviewed.values()]
         return max(moments + [given.dispatched_ms for given in self.dispatched.values()])
 
 
 def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
     """What is recorded before anything is dispatched."""
     agents = [{"name": profile.name, "type": str(profile.type)} for profile in plan.profiles.values()]
+    judges = [{"name": profile.name, "type": str(profile.type)} for profile in plan.reviewers.values()]
     workflow = {
         "workflow": plan.workflow,
         "agents": agents,
+        **({"reviewers": judges} if judges else {}),
         "optr": "select_optr",
         "ledger": {"enabled": True, "auditable": True},
     }
@@ -60,6 +75,7 @@ def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
         "mandates": [mandate.model_dump(mode="json") for mandate in plan.mandates],
         "checks": [check.model_dump(mode="json") for check in plan.checks],
         "checksSource": plan.checks_source,
+        "prepare": _prepare(plan),
         "plannedAt": plan.planned_ms,
     }
     return {
@@ -69,11 +85,19 @@ def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
     }
 
 
+def _prepare(plan: Plan) -> dict[str, object] | None:
+    """What is prepared for the checks, and whether the operator grants it the network."""
+    declared = plan.config.prepare
+    return None if declared is None else {**declared.model_dump(mode="json"), "network": plan.prepare_network}
+
+
 def _plan_page(plan: Plan) -> str:
     checks = "\n".join(f"- `{check.id}`{'' if check.required else ' (optional)'}" for check in plan.checks) or "- none"
     agents = "\n".join(f"- {profile.name} ({profile.type})" for profile in plan.profiles.values())
+    judges = "\n".join(f"- {profile.name} ({profile.type})" for profile in plan.reviewers.values())
+    reviewers = f"## Reviewers\n\n{judges}\n\n" if judges else ""
     return (
-        f"# Plan of {plan.workflow}\n\nBase commit `{plan.base_commit}`.\n\n## Agents\n\n{agents}\n\n"
+        f"# Plan of {plan.workflow}\n\nBase commit `{plan.base_commit}`.\n\n## Agents\n\n{agents}\n\n{reviewers}"
         f"## Checks\n\n{plan.checks_source}\n\n{checks}\n\n## Graph\n\n```mermaid\n{mermaid(plan.graph)}\n```\n"
     )
 
@@ -90,11 +114,14 @@ def agent_files(story: Story, secrets: Secrets) -> dict[str, bytes]:
         files[f"agent-outputs/{name}.json"] = _json(_agent_result(story, node), secrets)
         if patch and not leaks:
             files[f"patches/{name}.patch"] = patch
+    for node, reviewed in story.reviewed.items():
+        profile = story.plan.reviewers[node]
+        files[f"reviews/{profile.name}.json"] = _json(review_result(node, profile.model, reviewed), secrets)
     return files
 
 
 def _agent_result(story: Story, node: str) -> dict[str, object]:
-    candidate, evidence = story.tried[node].candidate, story.judged[node].evidence
+    candidate, evidence = story.tried[node].candidate, story.evidence(node)
     attempt, profile = candidate.attempt, story.plan.profiles[node]
     return {
         "version": 1,
@@ -108,17 +135,29 @@ def _agent_result(story: Story, node: str) -> dict[str, object]:
             "claims": attempt.report.model_dump(mode="json"),
             "trajectory": [step.model_dump(mode="json") for step in attempt.trajectory],
             "usage": attempt.usage.model_dump(mode="json"),
+            **_detail(attempt),
         },
         "admissible": evidence.admissible,
         "violations": [reason.model_dump(mode="json") for reason in evidence.violations],
         "checks": [check.model_dump(mode="json") for check in evidence.checks],
         "diff": evidence.diff.model_dump(mode="json") if evidence.diff else None,
+        "warnings": [reason.model_dump(mode="json") for reason in story.judged[node].warnings],
+        "cross": [vote.model_dump(mode="json") for vote in about(story.cross, candidate.agent)],
+        "fit": evidence.fit,
         "ttvEstimate": evidence.ttv_ms,
         "invariants": list(evidence.invariants),
         "executionTime": evidence.execution_ms,
         "hash": hashlib.sha256(candidate.patch).hexdigest(),
         "timestamp": story.tried[node].executed_ms,
     }
+
+
+def _detail(attempt: Attempt) -> dict[str, object]:
+    """What the agent's type adds (F1.31, F1.32): its own members, and facts that OPTR looked up, with their source."""
+    if attempt.detail is None:
+        return {}
+    facts = [fact.model_dump(mode="json") for fact in attempt.facts]
+    return {**attempt.detail.model_dump(mode="json", by_alias=True), "facts": facts}
 
 
 @dataclass(frozen=True)
@@ -168,23 +207,31 @@ def events_file(story: Story, decision: Decision) -> bytes:
 
 def _node_events(story: Story, mandate: Mandate, settled: Settlement) -> list[NodeEvent]:
     node = mandate.node
+    if (reviewed := story.reviewed.get(node)) is not None:
+        issued: Told = [(EntryType.SUB_PAC_ISSUED, story.plan.planned_ms, {"mandate": mandate.digest})]
+        told = reviewer_told(reviewed, story.dispatched.get(node), settled, story.decided_ms)
+        return _events(mandate, [*issued, *told])
     report = story.judged[node].report
     completed = story.tried[node].candidate.attempt.outcome is AgentOutcome.COMPLETED
     executed = EntryType.SUB_PAC_EXECUTED if completed else EntryType.SUB_PAC_FAILED
     reported = EntryType.BER_AGENT_GENERATED if report.verdict is Verdict.PASS else EntryType.BER_AGENT_FAILED
     dispatched = story.dispatched[node]
     settlement: dict[str, str | int] = {"settlement": settled.digest, "outcome": str(settled.outcome)}
-    told: list[tuple[EntryType, int, dict[str, str | int]]] = [
+    story_of_it: Told = [
         (EntryType.SUB_PAC_ISSUED, story.plan.planned_ms, {"mandate": mandate.digest}),
         (EntryType.SUB_PAC_DISPATCHED, dispatched.dispatched_ms, {"token": dispatched.token.id}),
         (executed, story.tried[node].executed_ms, {"candidate": report.candidate_digest or ""}),
         (reported, story.judged[node].reported_ms, {"report": report.digest}),
         (EntryType.PDO_AGENT_FINALIZED, story.decided_ms, settlement),
     ]
-    events, moment = [], story.plan.planned_ms
+    return _events(mandate, story_of_it)
+
+
+def _events(mandate: Mandate, told: Told) -> list[NodeEvent]:
+    events, moment, node = [], 0, mandate.node
     for kind, at, facts in told:
         moment = max(moment, at)  # a clock that stepped back must not reorder a node's story
-        actor = mandate.agent if kind is executed else ORCHESTRATOR
+        actor = mandate.agent if kind in _BY_AGENTS else ORCHESTRATOR
         events.append(
             NodeEvent(type=kind, timestamp=moment, node=node, attempt=mandate.attempt, actor=actor, facts=facts)
         )

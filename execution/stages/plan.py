@@ -2,15 +2,19 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from execution.agents.build import AgentSettingError, AgentUnavailableError, build_agent, limits_for
+from execution import crashpoints
+from execution.agents.build import AgentSettingError, AgentUnavailableError, build_agent, grants, limits_for
 from execution.agents.profiles import Profile, load_profiles
+from execution.agents.prompt import CHECKS_TITLE
 from execution.artifacts import PLAN, Plan
 from execution.checks import detect
 from execution.config import CONFIG_PATH, Check, Config, load_config
 from execution.gitcmd import GitError, run_git
+from execution.panel import panel, policy_warnings, require_candidate
+from execution.preparation import may_use_network
 from execution.problems import SetupProblem
 from execution.records import Limits
 from execution.runs import Run
@@ -36,14 +40,15 @@ async def plan(world: World, run_id: str) -> Plan:
     Raises:
         SetupProblem: configuration, profiles or keys are in the way.
     """
-    if (standing := world.store.find(run_id, PLAN, Plan)) is not None:
-        return standing
-    run = world.run(run_id)
-    git_dir = await world.forge(run).fetch(run)
-    made = await asyncio.to_thread(_make, world, run, git_dir)
-    world.store.put(run_id, PLAN, made)
+    if world.store.find(run_id, PLAN, Plan) is None:
+        run = world.run(run_id)
+        git_dir = await world.forge(run).fetch(run)
+        branch, base = await asyncio.to_thread(_base, run, git_dir)
+        # The base stands first, so that a run that cannot be planned has a commit to say so on.
+        run = world.store.move(run_id, RunState.ADMITTED, base_branch=branch, base_commit=base)
+        world.store.put(run_id, PLAN, await asyncio.to_thread(_make, world, run, git_dir))
+        crashpoints.reach("inside_plan")
     made = world.store.load(run_id, PLAN, Plan)
-    world.store.move(run_id, RunState.ADMITTED)
     world.store.move(
         run_id,
         RunState.PLANNED,
@@ -54,9 +59,13 @@ async def plan(world: World, run_id: str) -> Plan:
     return made
 
 
-def _make(world: World, run: Run, git_dir: Path) -> Plan:
+def _base(run: Run, git_dir: Path) -> tuple[str, str]:
     branch = run.base_branch or default_branch(git_dir)
-    base = run.base_commit or resolve_base(git_dir, branch)
+    return branch, run.base_commit or resolve_base(git_dir, branch)
+
+
+def _make(world: World, run: Run, git_dir: Path) -> Plan:
+    branch, base = run.base_branch, run.base_commit
     paths = tuple(run_git(git_dir, "ls-tree", "-r", "-z", "--name-only", base).decode("utf-8", "replace").split("\0"))
     raw_config = read_blob(git_dir, base, CONFIG_PATH)
     try:
@@ -66,6 +75,7 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         raise SetupProblem(str(error), code="CONFIG_INVALID") from None
     checks, source = _checks(config, paths)
     profiles, warnings = _line_up(world, run.agents or config.agents, known, explicit=bool(run.agents))
+    reviewers, unheard = panel(config.review.reviewers, known, world.access)
     workflow = unique_workflow(git_dir, run.workflow)
     intent = Intent(
         workflow=workflow,
@@ -78,13 +88,14 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         requester=run.requester,
     )
     now_ms = world.now_ms()
-    graph = race(run.id, [profile.name for profile in profiles])
-    by_node = {node.id: profile for node in graph.agent_nodes for profile in profiles if profile.name == node.agent}
-    limits = _limits(world, by_node)
+    graph = race(run.id, [profile.name for profile in profiles], [profile.name for profile in reviewers])
+    by_node = {node.id: profile for node, profile in zip(graph.racers, profiles, strict=True)}
+    judges = {node.id: profile for node, profile in zip(graph.reviewers, reviewers, strict=True)}
+    limits = _limits(world, {**by_node, **judges})
     return Plan(
         intent=intent,
         graph=graph,
-        mandates=_mandates(graph, intent, limits, now_ms),
+        mandates=_mandates(graph, intent, limits, now_ms + _longest_ms(limits[node] for node in judges)),
         config=config,
         config_digest=intent.config_digest,
         checks=checks,
@@ -96,8 +107,10 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         limits=limits,
         instructions=_instructions(git_dir, base, paths),
         context=_context(paths, checks),
-        warnings=warnings,
+        warnings=(*warnings, *unheard, *policy_warnings([*profiles, *reviewers])),
         planned_ms=now_ms,
+        reviewers=judges,
+        prepare_network=config.prepare is not None and may_use_network(world.access.environ),
     )
 
 
@@ -110,7 +123,7 @@ def _checks(config: Config, paths: tuple[str, ...]) -> tuple[tuple[Check, ...], 
 def _line_up(
     world: World, names: tuple[str, ...], known: dict[str, Profile], *, explicit: bool
 ) -> tuple[list[Profile], tuple[str, ...]]:
-    """The profiles that can run, and a warning for each that cannot.
+    """The profiles that can run, and warnings: what each of them was granted, and why the others cannot.
 
     An agent asked for by name must be available; one that the configuration lists may sit out with a warning, as long
     as another is left.
@@ -119,11 +132,13 @@ def _line_up(
         raise SetupProblem(f"agents: at most {AGENTS_MAX}, each once; found {', '.join(names)}", code="CONFIG_INVALID")
     ready: list[Profile] = []
     missing: list[str] = []
+    told: list[str] = []
     for name in names:
         if name not in known:
             choice = ", ".join(sorted(known))
             raise SetupProblem(f"no agent is called {name!r}; known agents: {choice}", code="AGENT_UNKNOWN")
         try:
+            require_candidate(known[name])
             build_agent(known[name], world.access)
         except AgentUnavailableError as error:
             if explicit:
@@ -131,9 +146,10 @@ def _line_up(
             missing.append(str(error))
         else:
             ready.append(known[name])
+            told.extend(grants(known[name], world.access))
     if not ready:
         raise SetupProblem(" ".join(missing) or "no agents are configured", code="AGENT_UNAVAILABLE")
-    return ready, tuple(missing)
+    return ready, (*missing, *told)
 
 
 def _limits(world: World, profiles: Mapping[str, Profile]) -> dict[str, Limits]:
@@ -141,6 +157,10 @@ def _limits(world: World, profiles: Mapping[str, Profile]) -> dict[str, Limits]:
         return {node: limits_for(profile, world.access.environ) for node, profile in profiles.items()}
     except AgentSettingError as error:
         raise SetupProblem(str(error), code="CONFIG_INVALID") from None
+
+
+def _longest_ms(limits: Iterable[Limits]) -> int:
+    return int(max((limit.wall_seconds for limit in limits), default=0) * 1000)
 
 
 def _mandates(graph: Graph, intent: Intent, limits: dict[str, Limits], now_ms: int) -> tuple[Mandate, ...]:
@@ -152,7 +172,7 @@ def _mandates(graph: Graph, intent: Intent, limits: dict[str, Limits], now_ms: i
         budget_microusd=max(limit.cost_microusd for limit in widest),
         tokens=max(limit.tokens for limit in widest),
         steps=max(limit.steps for limit in widest),
-        deadline_ms=now_ms + int(max(limit.wall_seconds for limit in widest) * 1000) + VERIFY_SLACK_MS,
+        deadline_ms=now_ms + _longest_ms(widest) + VERIFY_SLACK_MS,
         inputs={"intent": intent.intent_sha256, "base": hashlib.sha256(intent.base_commit.encode()).hexdigest()},
     )
 
@@ -226,4 +246,4 @@ def _context(paths: tuple[str, ...], checks: tuple[Check, ...]) -> str:
     more = len([path for path in paths if path]) - len(shown)
     files = "\n".join(shown) + (f"\n… and {more} more" if more else "")
     judged = "\n".join(f"- {check.id}: {check.run}" for check in checks) or "- none"
-    return f"Files:\n{files}\n\nChecks that will judge the change:\n{judged}\n"
+    return f"Files:\n{files}\n\n{CHECKS_TITLE}\n{judged}\n"

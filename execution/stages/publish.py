@@ -7,15 +7,19 @@ from pydantic import BaseModel
 
 from execution.account import Finished, account
 from execution.artifacts import (
+    CROSS,
     PLAN,
     RECORDED,
     RESULT,
     SELECTION,
+    CrossVotes,
     Judged,
     Plan,
     Recorded,
+    Reviewed,
     Tried,
     judged_name,
+    reviewed_name,
     tried_name,
 )
 from execution.result import RunResult
@@ -37,13 +41,15 @@ def current(world: World, run_id: str) -> RunResult:
     """The account of the run as it stands now, links and newest receipt included."""
     run, store = world.run(run_id), world.store
     plan = store.find(run_id, PLAN, Plan)
-    nodes = [node.id for node in plan.graph.agent_nodes] if plan else []
+    nodes = [node.id for node in plan.graph.racers] if plan else []
     finished = Finished(
         plan=plan,
         tried=_found(store, run_id, nodes, tried_name, Tried),
         judged=_found(store, run_id, nodes, judged_name, Judged),
+        reviewed=_found(store, run_id, list(plan.reviewers) if plan else [], reviewed_name, Reviewed),
         selection=store.find(run_id, SELECTION, Selection),
         recorded=store.find(run_id, RECORDED, Recorded),
+        cross=(store.find(run_id, CROSS, CrossVotes) or CrossVotes()).votes,
     )
     result = account(run, finished, world.sandbox.name)
     if (shown := store.find(run_id, RESULT, RunResult)) is not None:
@@ -69,7 +75,7 @@ async def publish(world: World, run_id: str) -> None:
     """Publish the winner, or close the run without one."""
     run, recorded = world.run(run_id), world.store.load(run_id, RECORDED, Recorded)
     if recorded.commit is None:
-        world.store.move(run_id, RunState.CLOSED, outcome=RunOutcome.NO_WINNER, problem=NO_WINNER_TEXT)
+        world.store.move(run_id, RunState.CLOSED, outcome=RunOutcome.NO_WINNER, problem=NO_WINNER_TEXT, code="NO_WINNER")
         return
     published = await world.forge(run).publish(run, current(world, run_id))
     world.store.move(run_id, RunState.PUBLISHED, pull_request=published.pull_request or 0)

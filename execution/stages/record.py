@@ -8,16 +8,23 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from execution import crashpoints
 from execution.artifacts import (
+    CROSS,
     PLAN,
+    PLAN_RECORDED,
     RECORDED,
     SELECTION,
+    CrossVotes,
     Dispatched,
     Judged,
     Plan,
+    PlanRecorded,
     Recorded,
+    Reviewed,
     Tried,
     judged_name,
+    reviewed_name,
     token_name,
     tried_name,
 )
@@ -30,7 +37,8 @@ from execution.winner import commit_patch
 from execution.world import World
 from governance.compliance import Fact
 from governance.events import EntryType
-from governance.settlement import Settlement, aggregate, race_outcome, settle
+from governance.report import Verdict
+from governance.settlement import Outcome, Settlement, aggregate, race_outcome, settle
 from governance.states import RunState
 from ledger.attestation import attest
 from ledger.entry import Draft
@@ -63,11 +71,15 @@ async def record_plan(world: World, run_id: str) -> Receipt:
             "baseCommit": plan.base_commit,
             "agents": [profile.name for profile in plan.profiles.values()],
             "sandbox": world.sandbox.name,
+            **({"prepareNetwork": plan.prepare_network} if plan.config.prepare else {}),
+            **({"reviewers": [profile.name for profile in plan.reviewers.values()]} if plan.reviewers else {}),
         },
     )
     files = outputs.plan_files(plan, secrets_of(world.access.environ))
-    appended = await world.forge(run).append(run, [draft], _placed(plan.workflow, files))
-    return receipt_of(appended, draft.id)
+    appended = await world.forge(run).append(run, [draft], placed(plan.workflow, files))
+    receipt = receipt_of(appended, draft.id)
+    world.store.put(run_id, PLAN_RECORDED, PlanRecorded(receipt=receipt, recorded_ms=world.now_ms()))
+    return receipt
 
 
 async def record(world: World, run_id: str) -> Recorded:
@@ -76,32 +88,39 @@ async def record(world: World, run_id: str) -> Recorded:
     If we die after the append and before the artifact is written, the append finds its line by id and returns the
     places it already has; the commit of the winner is deterministic, so making it again makes the same one.
     """
-    if (standing := world.store.find(run_id, RECORDED, Recorded)) is not None:
-        return standing
+    if world.store.find(run_id, RECORDED, Recorded) is None:
+        world.store.put(run_id, RECORDED, await _append(world, run_id))
+        crashpoints.reach("inside_record")
+    made = world.store.load(run_id, RECORDED, Recorded)
+    world.store.move(run_id, RunState.RECORDED, head_commit=made.commit or "", head_tree=made.tree or "")
+    return made
+
+
+async def _append(world: World, run_id: str) -> Recorded:
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
     selection = world.store.load(run_id, SELECTION, Selection)
     story = outputs.Story(
         plan=plan,
-        dispatched=_by_node(world, plan, run_id, token_name, Dispatched),
+        dispatched=_by_node(world, plan, run_id, token_name, Dispatched) | _reviewers_tokens(world, plan, run_id),
         tried=_by_node(world, plan, run_id, tried_name, Tried),
         judged=_by_node(world, plan, run_id, judged_name, Judged),
+        reviewed={node: world.store.load(run_id, reviewed_name(node), Reviewed) for node in plan.reviewers},
+        cross=(world.store.find(run_id, CROSS, CrossVotes) or CrossVotes()).votes,
     )
     git_dir = await world.forge(run).fetch(run)
     winner = await asyncio.to_thread(_winner, git_dir, run, story, selection)
     decision = _decide(story, selection, winner)
     draft = _line(run_id, story, decision)
     appended = await world.forge(run).append(run, [draft], _files(world, run, story, decision))
+    crashpoints.reach("appended")
     commit, tree = winner or (None, None)
-    made = Recorded(
+    return Recorded(
         commit=commit,
         tree=tree,
         settlements=decision.settlements,
         aggregate=decision.aggregate,
         receipt=receipt_of(appended, draft.id),
     )
-    world.store.put(run_id, RECORDED, made)
-    world.store.move(run_id, RunState.RECORDED, head_commit=commit or "", head_tree=tree or "")
-    return made
 
 
 def receipt_of(appended: Appended, entry: str) -> Receipt:
@@ -118,10 +137,17 @@ def receipt_of(appended: Appended, entry: str) -> Receipt:
 
 
 def _by_node(world: World, plan: Plan, run_id: str, name: Callable[[str], str], kind: type[M]) -> dict[str, M]:
-    return {node.id: world.store.load(run_id, name(node.id), kind) for node in plan.graph.agent_nodes}
+    return {node.id: world.store.load(run_id, name(node.id), kind) for node in plan.graph.racers}
 
 
-def _placed(workflow: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+def _reviewers_tokens(world: World, plan: Plan, run_id: str) -> dict[str, Dispatched]:
+    """Of the reviewers that were dispatched: a blocked one never was."""
+    found = {node: world.store.find(run_id, token_name(node), Dispatched) for node in plan.reviewers}
+    return {node: dispatched for node, dispatched in found.items() if dispatched is not None}
+
+
+def placed(workflow: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Files by their paths in the `datalake` branch."""
     return {f"{DIRECTORY}/{workflow}/{name}": data for name, data in files.items()}
 
 
@@ -146,8 +172,11 @@ def _decide(story: outputs.Story, selection: Selection, winner: tuple[str, str] 
 
 
 def _settlement(story: outputs.Story, node: str, selection: Selection) -> Settlement:
+    if (reviewed := story.reviewed.get(node)) is not None:
+        done = Outcome.COMPLETE if reviewed.report.verdict is Verdict.PASS else Outcome.REJECTED
+        return settle(story.plan.mandate(node), reviewed.report, done)
     chosen = [name for name, profile in story.plan.profiles.items() if profile.name == selection.winner]
-    admissible = story.judged[node].evidence.admissible
+    admissible = story.evidence(node).admissible
     outcome = race_outcome(node, winner=chosen[0] if chosen else None, admissible=admissible)
     return settle(story.plan.mandate(node), story.judged[node].report, outcome)
 
@@ -191,7 +220,7 @@ def _files(world: World, run: Run, story: outputs.Story, decision: outputs.Decis
     }
     if decision.winner is not None:
         files["attestation.json"] = _attestation(world, run, story, decision.selection, decision.winner)
-    return _placed(story.plan.workflow, files)
+    return placed(story.plan.workflow, files)
 
 
 def _compliance(run: Run, story: outputs.Story, decision: outputs.Decision, secrets: Secrets) -> bytes:

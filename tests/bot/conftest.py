@@ -44,18 +44,39 @@ def environ(tmp_path: Path, key_file: Path) -> dict[str, str]:
 Payload = dict[str, Any]
 
 
+PAYLOADS = Path(__file__).parent / "payloads"
+EVENT_OF = {  # the member that tells which event a test speaks of, most telling first
+    "check_run": "check_run",
+    "review": "pull_request_review",
+    "comment": "issue_comment",
+    "pull_request": "pull_request",
+    "issue": "issues",
+}
+
+
+def merged(base: Any, changes: Any) -> Any:
+    """`changes` over `base`, object by object."""
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return {**base, **{key: merged(base.get(key), value) for key, value in changes.items()}}
+
+
 @pytest.fixture
 def payload() -> Callable[..., Payload]:
-    """Build a payload with the members that every delivery of ours has."""
+    """Build a payload: a delivery that GitHub's schema accepts, with a test's members laid over it."""
 
     def build(action: str, sender: str = "maria", **members: Any) -> Payload:
-        return {
+        event = next((name for member, name in EVENT_OF.items() if member in members), "issues")
+        samples = sorted(PAYLOADS.glob(f"{event}.*.json"))
+        sample = next((path for path in samples if path.name == f"{event}.{action}.json"), samples[0])
+        ours = {
             "action": action,
             "sender": {"login": sender, "id": 1, "type": "Bot" if sender.endswith("[bot]") else "User"},
             "repository": {"id": 77, "full_name": "octo/site", "private": True, "default_branch": "main"},
             "installation": {"id": 5, "node_id": "x"},
-            **members,
         }
+        made: Payload = merged(json.loads(sample.read_text(encoding="utf-8")), {**ours, **members})
+        return made
 
     return build
 

@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from execution.records import AgentOutcome
-from execution.result import CandidateResult, Receipt, RunResult
+from execution.result import CandidateResult, Receipt, ReviewResult, RunResult
+from execution.reviews import Complexity, NoVote, VoteKind
 from execution.runs import Run, Source
 from governance.states import RunOutcome, RunState
 from scoring.evidence import CheckForm, CheckOutcome, CheckResult, Reason
@@ -165,6 +166,17 @@ CHECKS = st.builds(
     duration_ms=st.integers(0, 10**7),
     output_tail=st.just("\U0001f600\n" * 2000) | WORDS,
 )
+REVIEWS = st.builds(
+    ReviewResult,
+    reviewer=WORDS,
+    vote=st.sampled_from(VoteKind),
+    no_vote=st.none() | st.sampled_from(NoVote),
+    problem=WORDS,
+    violations=st.lists(WORDS, max_size=3).map(tuple),
+    rationale=WORDS,
+    complexity=st.none() | st.sampled_from(Complexity),
+    cost_microusd=st.integers(0, 10**7),
+)
 ANY_CANDIDATE = st.builds(
     CandidateResult,
     agent=WORDS,
@@ -173,6 +185,7 @@ ANY_CANDIDATE = st.builds(
     outcome=st.none() | st.sampled_from(AgentOutcome),
     admissible=st.none() | st.booleans(),
     reasons=st.lists(st.builds(Reason, code=WORDS, text=WORDS), max_size=4).map(tuple),
+    reviews=st.lists(REVIEWS, max_size=3).map(tuple),
     score=st.none() | WORDS,
     checks=st.lists(CHECKS, max_size=6).map(tuple),
     invariants=st.lists(WORDS, max_size=8).map(tuple),

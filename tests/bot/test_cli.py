@@ -191,7 +191,7 @@ def test_version_and_help(optr: Optr) -> None:
         (["score", "pyproject.toml"], "not stored results"),
         (["score", str(SEED), "--profile", "best"], "--profile"),
         (["verify-ledger", "--repo", ".", "--ledger", "x"], "exclude each other"),
-        (["verify-ledger", "--repo", "/"], "cannot be read"),
+        (["verify-ledger", "--repo", "/"], "not in a git repository"),
         (["verify-ledger", "--key", "nonsense"], "--key"),
         (["demo", "--keep", "."], "not an empty directory"),
     ],

@@ -12,7 +12,8 @@ from bot.render.comment import comment_body, marked_run, marker
 from bot.render.comparison import comparison, verify_command
 from bot.render.pull_request import pull_request_body, pull_request_title
 from bot.render.words import duration, money
-from execution.result import RunResult
+from execution.result import ReviewResult, RunResult
+from execution.reviews import Complexity, NoVote, VoteKind
 from governance.states import RunOutcome, RunState
 from tests.bot.results import ANY_RESULT, CANDIDATES, no_winner, result, run
 
@@ -195,3 +196,30 @@ def test_titles_reference_nothing() -> None:
 def test_money_and_time_read_well() -> None:
     assert [money(n) for n in (0, 400, 830_000)] == ["$0", "$0.0004", "$0.83"]
     assert [duration(n) for n in (840, 41_300, 372_000)] == ["840ms", "41.3s", "6m12s"]
+
+
+def test_a_review_is_one_inert_line() -> None:
+    review = ReviewResult(
+        reviewer="judge",
+        vote=VoteKind.VETO,
+        violations=("a.py: @octocat leaks <b>keys</b>\n## fixes #1", "b.py: too"),
+        complexity=Complexity.HIGH,
+        cost_microusd=20_000,
+    )
+    silent = ReviewResult(reviewer="jury", vote=VoteKind.NO_VOTE, no_vote=NoVote.OWN_PATCH, problem="its own patch")
+    one = CANDIDATES[0].model_copy(update={"reviews": (review, silent), "cost_microusd": 10_000})
+    text = comparison(result(candidates=(one,)))
+    (line,) = [line for line in text.splitlines() if line.startswith("- judge on codex")]
+    assert line.startswith("- judge on codex: ✗ veto: a.py: @\u200boctocat leaks &lt;b&gt;keys")
+    assert line.endswith("and 1 more · $0.02")
+    assert "#1" not in line
+    assert "- jury on codex: no vote, own patch: its own patch" in text
+    assert "$0.03" in text.splitlines()[0], "reviews are paid for too"
+
+
+def test_only_plain_addresses_are_linked() -> None:
+    made = result(links={"pull request": "https://github.com/octo/sums/pull/9", "worse": "javascript:x", "odd": "<!--"})
+    for text in (comment_body(made), run_check(made).summary):
+        assert "[pull request](https://github.com/octo/sums/pull/9)" in text
+        assert "worse" not in text
+        assert "odd" not in text

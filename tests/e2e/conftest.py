@@ -1,51 +1,19 @@
-"""The App as its operator runs it: a process of its own, a local GitHub, a recorded model."""
+"""An App, a local GitHub and a recorded model for every scenario; each scenario leaves a log without trouble."""
 
 import asyncio
-import os
 import secrets
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-import yaml
 
 from bot.demo.cassette import demo_cassettes
-from bot.demo.prepare import prepare_project
 from bot.demo.recorded import RecordedModel, recorded_model
-from tests.github.client import RestClient
-from tests.github.server import App, Installed, LocalGitHub, Repository, unique_name
+from tests.e2e.service import Place, Service, sample_files
+from tests.github.server import LocalGitHub
 
-ROOT = Path(__file__).parents[2]
-WAIT_SECONDS_MAX = 90.0
-POLL_SECONDS = 0.2
-
-T = TypeVar("T")
-
-
-def eventually(look: Callable[[], T | None], what: str, seconds: float = WAIT_SECONDS_MAX) -> T:
-    """The first thing that `look` finds; fails with `what` when it finds nothing in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if (found := look()) is not None and found is not False:
-            return found
-        time.sleep(POLL_SECONDS)
-    pytest.fail(f"not within {seconds:.0f} s: {what}")
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+MakeService = Callable[..., Service]
 
 
 @pytest.fixture(scope="session")
@@ -68,111 +36,58 @@ def model() -> Iterator[RecordedModel]:
     thread.join(10)
 
 
-@dataclass
-class Place:
-    """One App on one private repository."""
-
-    github: LocalGitHub
-    app: App
-    installed: Installed
-    repository: Repository
-    environ: dict[str, str]
-    port: int
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def path(self) -> str:
-        return f"/repos/{self.repository.full_name}"
-
-    def start(self, **more: str) -> None:
-        """Start `optr serve` and wait until it is ready."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bot.cli", "serve"],
-                cwd=ROOT,
-                env={**self.environ, **more},
-                stdout=log,
-                stderr=log,
-            )
-        eventually(self.ready, f"the App is ready; its log:\n{self.tail()}", 60)
-
-    def ready(self) -> bool:
-        if self.process is not None and self.process.poll() is not None:
-            pytest.fail(f"the App ended with {self.process.returncode}:\n{self.tail()}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    def stop(self) -> None:
-        """End it as an operator would."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            assert self.process.wait(60) == 0, self.tail()
-
-    def tail(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")[-6000:] if self.log.exists() else ""
-
-    def human(self, login: str, role: str = "write") -> RestClient:
-        """A person with that role here."""
-        return self.github.as_user(login, self.repository, role)
-
-    def comments(self, issue: int) -> list[Any]:
-        reader = self.human("reader", "read")
-        return list(reader.get(f"{self.path}/issues/{issue}/comments"))
-
-    def checks(self, commit: str, name: str) -> list[Any]:
-        reader = self.human("reader", "read")
-        found = reader.get(f"{self.path}/commits/{commit}/check-runs")["check_runs"]
-        return [check for check in found if check["name"] == name]
-
-    def pulls(self) -> list[Any]:
-        return list(self.human("reader", "read").get(f"{self.path}/pulls?state=all"))
-
-    def clone(self, target: Path, branch: str = "main") -> Path:
-        """A clone with stock git, as a reader."""
-        token = self.github.user("reader", self.repository, "read").token
-        url = f"{self.github.git_url}/{self.repository.full_name}.git"
-        self.github.git("clone", "--quiet", "--branch", branch, url, str(target), token=token)
-        return target
+@pytest.fixture(scope="session")
+def services() -> Iterator[list[Service]]:
+    """Every App of this worker; none outlives it."""
+    made: list[Service] = []
+    yield made
+    for service in made:
+        service.kill()
 
 
-def sample_files(tmp_path: Path) -> dict[str, bytes]:
+@pytest.fixture(scope="session")
+def make_service(
+    local_github_process: LocalGitHub,
+    model: RecordedModel,
+    services: list[Service],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> MakeService:
+    """Makes an App that is not started yet; `without` names variables that it shall lack."""
+
+    def make(without: tuple[str, ...] = ()) -> Service:
+        # Unmistakable keys, because the check for leaks searches for them.
+        keys = {name: f"key-{secrets.token_hex(16)}" for name in model.environ if name.endswith("_API_KEY")}
+        environ = {name: text for name, text in {**model.environ, **keys}.items() if name not in without}
+        services.append(Service.create(local_github_process, tmp_path_factory.mktemp("app"), environ))
+        return services[-1]
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _clean(local_github: LocalGitHub, services: list[Service]) -> Iterator[None]:
+    """No scenario leaves trouble or a secret in a log, or a request that GitHub's description refuses."""
+    yield
+    for service in services:
+        service.check_log()
+
+
+@pytest.fixture(scope="module")
+def service(make_service: MakeService) -> Iterator[Service]:
+    """One running App for a module's scenarios."""
+    made = make_service()
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The sample project's files, by path."""
-    project = prepare_project(tmp_path / "sample")
-    files = (path for path in project.rglob("*") if path.is_file() and ".git" not in path.relative_to(project).parts)
-    return {path.relative_to(project).as_posix(): path.read_bytes() for path in files}
+    return sample_files(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture
-def place(local_github: LocalGitHub, model: RecordedModel, tmp_path: Path) -> Iterator[Place]:
-    """An App, created and installed on a private repository that holds the sample project; not started."""
-    manifest = yaml.safe_load((ROOT / "app.yml").read_text(encoding="utf-8"))
-    port, secret = free_port(), secrets.token_hex(32)
-    app = local_github.create_app(
-        f"http://127.0.0.1:{port}/webhook", secret, manifest["default_permissions"], manifest["default_events"]
-    )
-    repository = local_github.create_repository(unique_name("team"), "duration", sample_files(tmp_path))
-    installed = local_github.install(app, repository)
-    key = tmp_path / "app.pem"
-    key.touch(mode=0o600)
-    key.write_text(app.private_key_pem, encoding="utf-8")
-    environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "OPTR_GITHUB_API": local_github.url,
-        "OPTR_GITHUB_URL": local_github.git_url,
-        "OPTR_APP_ID": str(app.id),
-        "OPTR_PRIVATE_KEY_FILE": str(key),
-        "OPTR_WEBHOOK_SECRET": secret,
-        "OPTR_STATE": str(tmp_path / "state"),
-        "OPTR_PORT": str(port),
-        **model.environ,
-    }
-    made = Place(local_github, app, installed, repository, environ, port, tmp_path / "optr.log")
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        made.process.kill()
-        made.process.wait()
+def place(service: Service, sample: dict[str, bytes]) -> Place:
+    """A repository that holds the sample project as it is."""
+    return service.settle(sample)

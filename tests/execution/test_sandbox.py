@@ -297,7 +297,9 @@ def test_a_read_only_path_is_readable_and_its_programs_are_found(sandbox: Sandbo
 
 
 def test_python_is_usable(sandbox: Sandbox, room: Path) -> None:
-    code = "import sqlite3, subprocess, asyncio; asyncio.run(asyncio.sleep(0)); print(subprocess.check_output(['echo', 'ok']))"
+    code = (
+        "import asyncio, sqlite3, subprocess as s; asyncio.run(asyncio.sleep(0)); print(s.check_output(['echo', 'ok']))"
+    )
     command = Command(argv=("python3", "-c", code), workspace=room, read_only=python_paths())
     assert asyncio.run(sandbox.run(command)).output.strip() == b"b'ok\\n'"
 

@@ -8,10 +8,11 @@ import pytest
 
 from execution.checks import detect
 from execution.config import Check, Config, PatchRules
+from execution.invariants import MEASURED_INVARIANTS
 from execution.ports import Sandbox
 from execution.records import AgentOutcome, AgentReport, Attempt, Candidate, Command, CommandResult
 from execution.sandbox import SandboxError
-from execution.verification import MEASURED_INVARIANTS, Verdict, Verifier, VerifierError
+from execution.verification import Verdict, Verifier, VerifierError
 from execution.workspace import discard, prepare, take_patch
 from scoring.evidence import CheckForm, CheckOutcome
 from tests.execution.rooms import Origin

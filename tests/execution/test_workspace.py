@@ -130,7 +130,7 @@ def test_a_tracked_file_with_an_excluded_name_is_still_seen(origin: Origin, scra
 
 def test_bytes_are_kept_whatever_the_attributes_say(origin: Origin, scratch: Path) -> None:
     files = {
-        ".gitattributes": "*.txt text eol=crlf\n*.id ident\n*.u working-tree-encoding=UTF-16\n*.f filter=lfs diff=lfs\n",
+        ".gitattributes": "*.txt text eol=crlf\n*.id ident\n*.u working-tree-encoding=UTF-16\n*.f filter=lfs\n",
         "a.txt": "a\nb\n",
         "x.id": "$Id$\n",
         "x.u": "u\n",

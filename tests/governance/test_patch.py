@@ -238,9 +238,9 @@ def test_paths_that_are_not_plain(path: str) -> None:
         ".g\u200cit/x",
         ".git::$INDEX_ALLOCATION/config",
         "sub\\.git\\config",
-        "．git/config",
+        "\uff0egit/config",
         ".git",
-    ],  # noqa: RUF001  # a full-width stop
+    ],
 )
 def test_git_directories_under_any_name(path: str) -> None:
     assert PatchCode.GIT_DIRECTORY in codes(new(path))

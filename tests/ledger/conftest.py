@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ledger.entry import Draft
 from ledger.keys import Signer
@@ -14,6 +15,9 @@ from ledger.store import CheckpointStore, FileCheckpoints
 from ledger.verify import Verification, verify_branch
 
 ORIGIN = "optr/octocat/hello"
+
+settings.register_profile("ledger", deadline=None)  # a busy machine is no finding
+settings.load_profile("ledger")
 
 
 def draft(number: int, **fields: object) -> Draft:

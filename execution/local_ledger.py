@@ -1,0 +1,121 @@
+"""The signing key of a local repository's ledger, and how it is found again when the repository moves.
+
+<state>/local/<hash of the git directory's path>/key          the key, made at first use
+<state>/local/<hash of the git directory's path>/repository   that path, to tell a moved repository from a copy
+<state>/local/checkpoints/                                    what was signed last, one file per ledger
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from execution.problems import SetupProblem
+from ledger.branch import GitDir
+from ledger.checkpoint import parse_checkpoint
+from ledger.errors import KeyFileError, LedgerError
+from ledger.keys import Signer
+from ledger.layout import CHECKPOINT, DIRECTORY
+
+KEY_FILE = "key"
+REPOSITORY_FILE = "repository"
+CHECKPOINTS = "checkpoints"
+HOME_DIGITS = 16
+NAME_CHARACTERS_MAX = 64
+
+
+@dataclass(frozen=True)
+class LocalLedger:
+    """What appending to a local ledger needs: its key, and the directory of the remembered checkpoints."""
+
+    signer: Signer
+    checkpoints: Path
+
+
+def open_ledger(state: Path, git_dir: Path, name: str, given: Path | None) -> LocalLedger:
+    """The ledger of the repository whose branches are in `git_dir`; its key is made at first use.
+
+    Args:
+        state: OPTR's state directory.
+        git_dir: the repository's common git directory, absolute.
+        name: the repository's name, part of a new ledger's.
+        given: a key file that the operator named; it wins.
+
+    Raises:
+        SetupProblem: a key cannot be used, or the branch holds a ledger whose key is not here.
+    """
+    homes = state / "local"
+    home = homes / hashlib.sha256(os.fsencode(git_dir)).hexdigest()[:HOME_DIGITS]
+    try:
+        signer = Signer.load(given) if given is not None else _own_key(homes, home, git_dir, name)
+    except KeyFileError as error:
+        raise SetupProblem(str(error), code="LEDGER_KEY") from None
+    return LocalLedger(signer, homes / CHECKPOINTS)
+
+
+def _own_key(homes: Path, home: Path, git_dir: Path, name: str) -> Signer:
+    if not (home / KEY_FILE).exists():
+        origin = _origin_on_branch(git_dir)
+        if origin is None:
+            return _make(home, git_dir, name)
+        _move_in(_home_of(homes, origin, git_dir), home, git_dir, origin)
+    return Signer.load(home / KEY_FILE)
+
+
+def _make(home: Path, git_dir: Path, name: str) -> Signer:
+    """A new key. The ledger's name carries chance, so that no two are alike; the key file remembers it."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / REPOSITORY_FILE).write_bytes(os.fsencode(git_dir))
+    word = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name)[:NAME_CHARACTERS_MAX]
+    return Signer.generate(home / KEY_FILE, f"optr.local/{word}-{secrets.token_hex(4)}")
+
+
+def _origin_on_branch(git_dir: Path) -> str | None:
+    """The name of the ledger on the branch; None when there is no branch, or none that says."""
+    try:
+        branch = GitDir(git_dir)
+        tip = branch.tip()
+        data = branch.file(tip, f"{DIRECTORY}/{CHECKPOINT}") if tip else None
+        return parse_checkpoint(data).origin if data else None
+    except (LedgerError, ValueError):
+        return None  # whatever is wrong with the branch, the sequencer says it better
+
+
+def _homes(homes: Path) -> Iterator[tuple[Path, str]]:
+    for key in sorted(homes.glob(f"*/{KEY_FILE}")):
+        try:
+            yield key.parent, Signer.load(key).origin
+        except KeyFileError:
+            continue
+
+
+def _home_of(homes: Path, origin: str, git_dir: Path) -> Path:
+    for home, known in _homes(homes):
+        if known == origin:
+            return home
+    raise SetupProblem(
+        f"the branch datalake holds the ledger {origin}, and its signing key is not here",
+        code="LEDGER_KEY",
+        where=str(git_dir),
+        remedy=(
+            "Run where that ledger was made; or bring its key in OPTR_LEDGER_KEY_FILE and pass --adopt-ledger once; or "
+            "begin a ledger of your own: git branch -m datalake datalake-theirs"
+        ),
+    )
+
+
+def _move_in(old: Path, home: Path, git_dir: Path, origin: str) -> None:
+    """A repository that moved takes its key along; a copy does not, because one key must not sign two histories."""
+    file = old / REPOSITORY_FILE
+    before = Path(os.fsdecode(file.read_bytes())) if file.exists() else None
+    if before is not None and before.exists():
+        raise SetupProblem(
+            f"the branch datalake is a copy of the ledger {origin}, which belongs to {before}",
+            code="LEDGER_KEY",
+            where=str(git_dir),
+            remedy="Run there; or begin a ledger of this copy's own: git branch -m datalake datalake-copied",
+        )
+    old.rename(home)
+    (home / REPOSITORY_FILE).write_bytes(os.fsencode(git_dir))
