@@ -45,7 +45,7 @@ async def run_local(request: LocalRequest) -> RunResult:
     Cancelling it closes the run as cancelled, with its ledger line.
 
     Raises:
-        SetupProblem: the repository, configuration or keys are in the way; nothing was recorded.
+        SetupProblem: the repository, configuration or keys are in the way; nothing was recorded but an adoption.
         SandboxError: no sandbox works here.
         LedgerError: the branch is not what was signed last, or cannot be read.
     """

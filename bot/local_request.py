@@ -18,7 +18,7 @@ class LocalRequest:
         state: directory for databases, keys and caches.
         environ: the operator's environment: model keys and addresses, OPTR_ settings (checked); never passed on whole.
         on_progress: called with one line for people whenever something happened.
-        adopt: take the ledger on the branch as it stands, when this machine remembers nothing of it.
+        adopt: take the ledger on the branch as it stands, when this machine remembers nothing of it, and record that.
     """
 
     repo: Path

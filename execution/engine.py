@@ -196,7 +196,7 @@ class Engine:
 
 
 def _passing_journal(url: str) -> sa.Engine:
-    """DBOS's journal in an SQLite file that goes with its process: set up as DBOS does, but no write waits for the disk.
+    """DBOS's journal in an SQLite file that goes with its process: as DBOS sets it up, but no write waits for the disk.
 
     What must outlast the run, the ledger and its checkpoints, is not in it.
     """

@@ -1,6 +1,6 @@
 """`python -m ledger verify`: what an auditor runs. Exit codes: 0 verified, 20 tampered, 21 incomplete, 2 usage.
 
-`python -m ledger new-key FILE NAME` makes a signing key for a ledger and prints the verification key to give to readers.
+`python -m ledger new-key FILE NAME` makes a ledger's signing key and prints the verification key to give to readers.
 """
 
 import argparse

@@ -97,14 +97,18 @@ def _printed(module: str) -> str:
     return subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8").stdout
 
 
-def demo_output() -> str:
+def first_screen(printed: str) -> str:
     """What `optr demo` prints, cut to what a newcomer should see first: verdict, table, and why not the others."""
+    verdict = printed.index("\n**") + 1
+    return f"{printed[verdict : printed.index('**Cross-votes**')].strip()}\n"
+
+
+def _demo() -> str:
     argv = [sys.executable, "-m", "bot.cli", "demo"]
     done = subprocess.run(
         argv, cwd=ROOT, check=True, capture_output=True, text=True, encoding="utf-8", timeout=DEMO_SECONDS_MAX
     )
-    verdict = done.stdout.index("\n**") + 1
-    return f"{done.stdout[verdict : done.stdout.index('**Cross-votes**')].strip()}\n"
+    return done.stdout
 
 
 def demo_rows(text: str) -> list[dict[str, str]]:
@@ -126,7 +130,9 @@ def main(arguments: list[str]) -> int:
     """Write what is stale, or with `--check` name it; returns 1 when something was stale and is not written."""
     if "--demo" in arguments:
         readme = ROOT / "README.md"
-        readme.write_text(with_part(readme.read_text(encoding="utf-8"), "demo", demo_output()), encoding="utf-8")
+        readme.write_text(
+            with_part(readme.read_text(encoding="utf-8"), "demo", first_screen(_demo())), encoding="utf-8"
+        )
     stale = [(path, text) for path, text in made() if (ROOT / path).read_text(encoding="utf-8") != text]
     for path, text in stale:
         print(f"{path}: made anew" if "--check" not in arguments else f"{path}: stale, run `make docs`")

@@ -20,7 +20,7 @@ FILE_BYTES_MAX = 10 * 2**20
 
 EPILOG = """Examples:
 
-optr score codex.json claude.json copilot.json mscopilot.json --profile seed-v1
+optr score codex.json claude.json copilot.json --profile seed-v1
 
 optr score results.json --json"""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples:
 
-OPTR_APP_ID=12345 OPTR_PRIVATE_KEY_FILE=optr.pem OPTR_WEBHOOK_SECRET=… optr serve
+set -a && . ./optr.env && optr serve
 
 curl http://127.0.0.1:8080/ready"""
 

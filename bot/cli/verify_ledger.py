@@ -23,7 +23,9 @@ EPILOG = """Examples:
 
 optr verify-ledger --repo .
 
-git clone --single-branch --branch datalake URL record && optr verify-ledger --repo record
+git clone --single-branch --branch datalake URL record
+
+optr verify-ledger --repo record
 
 optr verify-ledger --ledger record/datalake/ledger.jsonl"""
 

@@ -10,7 +10,7 @@ from execution.records import CommandResult
 from execution.sandbox import SandboxError
 
 READ_BYTES = 65_536
-GRACE_SECONDS = 5.0  # from the kill until the pipes must be closed
+GRACE_SECONDS = 30.0  # from the kill until the pipes must be closed: hundreds of forks die slowly on a busy machine
 NOT_EXECUTABLE = 126  # the shell's exit status for a command that exists but cannot be run
 
 

@@ -75,7 +75,8 @@ async def publish(world: World, run_id: str) -> None:
     """Publish the winner, or close the run without one."""
     run, recorded = world.run(run_id), world.store.load(run_id, RECORDED, Recorded)
     if recorded.commit is None:
-        world.store.move(run_id, RunState.CLOSED, outcome=RunOutcome.NO_WINNER, problem=NO_WINNER_TEXT, code="NO_WINNER")
+        ending = {"outcome": RunOutcome.NO_WINNER, "problem": NO_WINNER_TEXT, "code": "NO_WINNER"}
+        world.store.move(run_id, RunState.CLOSED, **ending)
         return
     published = await world.forge(run).publish(run, current(world, run_id))
     world.store.move(run_id, RunState.PUBLISHED, pull_request=published.pull_request or 0)

@@ -1,4 +1,4 @@
-"""Runs the shell steps of a workflow file as GitHub's runner would: `bash -e`, outputs by file, expressions filled in."""
+"""Runs the shell steps of a workflow as GitHub's runner would: `bash -e`, outputs by file, expressions filled in."""
 
 import os
 import re

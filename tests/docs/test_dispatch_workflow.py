@@ -25,11 +25,12 @@ checks:
   - {id: sum, run: "python3 -c 'import calc; assert calc.add(2, 3) == 5'", proves: [tested]}
 """
 FIX = "open('calc.py', 'w').write('def add(a, b):\\n    return a + b\\n')"
+PROFILE = "---\nname: fixer\ntype: command\ncommand: {}\n---\n"
 FILES = {
     "calc.py": "def add(a, b):\n    return a - b\n",
     ".gitignore": ".venv\n",
     ".github/optr.yml": CONFIG,
-    ".github/agents/fixer.agent.md": f"---\nname: fixer\ntype: command\ncommand: {json.dumps(['python3', '-c', FIX])}\n---\n",
+    ".github/agents/fixer.agent.md": PROFILE.format(json.dumps(["python3", "-c", FIX])),
 }
 
 
@@ -90,7 +91,8 @@ class Started:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Started:
+def started(jq: None, tmp_path_factory: pytest.TempPathFactory) -> Started:
+    del jq
     root = tmp_path_factory.mktemp("hub")
     made = root / "made"
     for name, text in FILES.items():

@@ -65,10 +65,14 @@ def make_service(
 
 
 @pytest.fixture(autouse=True)
-def _clean(local_github: LocalGitHub, services: list[Service]) -> Iterator[None]:
-    """No scenario leaves trouble or a secret in a log, or a request that GitHub's description refuses."""
+def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No scenario of the App leaves trouble or a secret in a log, or a request that GitHub's description refuses."""
+    if "make_service" not in request.fixturenames:
+        yield
+        return
+    request.getfixturevalue("local_github")
     yield
-    for service in services:
+    for service in request.getfixturevalue("services"):
         service.check_log()
 
 

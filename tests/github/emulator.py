@@ -12,6 +12,7 @@ from tools.node_setup import NODE_PROJECT, node_program
 
 START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 5
+IDLE_SECONDS_MAX = 2
 CALLS_PER_TOKEN = 4000
 CALLS_PER_ALIAS = 4_000  # the emulator counts 5,000 calls per token and then refuses
 DROPPED_HEADERS = frozenset(
@@ -48,7 +49,9 @@ class Emulator:
         if not line:
             raise EmulatorError("the emulator ended before it listened: run python -m tools.node_setup")
         self._base = f"http://127.0.0.1:{json.loads(line)['port']}"
-        self._session = aiohttp.ClientSession(auto_decompress=True)
+        # Node closes a connection that was idle for five seconds; a call on it would be lost on the way.
+        connector = aiohttp.TCPConnector(keepalive_timeout=IDLE_SECONDS_MAX)
+        self._session = aiohttp.ClientSession(auto_decompress=True, connector=connector)
 
     async def stop(self) -> None:
         """End the process."""

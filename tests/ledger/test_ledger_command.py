@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ledger.keys import Signer
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKED = """
 import runpy, sys
@@ -123,3 +125,19 @@ def test_the_steps_of_the_documentation_verify_without_our_code(world: Any, tmp_
         git("update-index", "--cacheinfo", f"100644,{oid},datalake/{path}")
         git("update-ref", "refs/remotes/origin/datalake", git("commit-tree", git("write-tree"), "-m", "x"))
         assert follow().returncode != 0, path
+
+
+def test_a_new_key_is_private_and_its_public_half_is_printed(alone: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.key"
+    made = run(alone, "new-key", str(file), "optr/octocat/hello")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout == f"{Signer.load(file).vkey}\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_bytes()
+    again = run(alone, "new-key", str(file), "optr/octocat/hello")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "exists already" in again.stderr
+    assert file.read_bytes() == before
+    bad = run(alone, "new-key", str(tmp_path / "other"), "a name")
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert not (tmp_path / "other").exists()

@@ -11,10 +11,10 @@ from ledger import canonical, entry
 from ledger.chain import Chain
 from ledger.checkpoint import parse_checkpoint, verify_checkpoint
 from ledger.entry import seal
-from ledger.errors import CanonicalError, EntryError, NoteError
+from ledger.errors import CanonicalError, EntryError, NoteError, ProofError
 from ledger.faults import Fault, FaultFound
 from ledger.keys import Signer
-from ledger.merkle import leaf_hash
+from ledger.merkle import consistency_proof, leaf_hash, nodes_of, verify_consistency, verify_inclusion
 from ledger.merkle import root as root_of
 from ledger.note import NOTE_BYTES_MAX, SIGNATURES_MAX, Note, Signature, check_name, parse_note, parse_vkey, verify_note
 from tests.ledger.conftest import draft
@@ -253,3 +253,26 @@ def test_a_block_becomes_a_bundle_when_it_is_full() -> None:
     assert len(chain.block) == 256
     _, full = chain.accept(seal(draft(256), 256, chain.previous_hash))
     assert (full, len(chain.block)) == ({}, 1)
+
+
+def test_a_fork_carries_the_newest_lines() -> None:
+    chain, lines = chained(40)
+    assert chain.fork().block == lines
+    with pytest.raises(FaultFound, match="the bytes differ from the canonical form"):
+        chain.accept(lines[-1] + b" ")
+
+
+@pytest.mark.parametrize("old", range(1, 18))
+def test_every_small_tree_is_consistent_with_every_larger_one(old: int) -> None:
+    leaves = [leaf_hash(b"%d" % number) for number in range(20)]
+    for new in range(old, 21):
+        proof = consistency_proof(old, new, nodes_of(leaves[:new]))
+        verify_consistency(old, new, root_of(leaves[:old]), root_of(leaves[:new]), proof)
+
+
+def test_proofs_have_at_most_sixty_four_hashes() -> None:
+    one = bytes(32)
+    with pytest.raises(ProofError, match="does not lead to the root"):
+        verify_inclusion(0, 2**64, one, [one] * 64, one)
+    with pytest.raises(ProofError, match="more than 64 hashes"):
+        verify_inclusion(0, 2**64, one, [one] * 65, one)

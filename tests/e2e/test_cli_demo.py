@@ -1,0 +1,131 @@
+"""`optr demo` and `optr score`, the newcomer's first two commands, and how the command presents itself."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from execution.result import RunResult
+from tests.e2e.cli_kit import ROOT, Bench, git
+
+SEED = ROOT / "examples/seed-results.json"
+VERSION_CPU_SECONDS_MAX = 0.5
+DEMO_CPU_SECONDS_MAX = 20.0
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Bench:
+    """Somebody with an empty directory."""
+    (tmp_path / "state").mkdir()
+    return Bench(tmp_path, tmp_path / "state")
+
+
+def test_the_demo_tells_its_story_and_leaves_what_it_is_asked_to_leave(newcomer: Bench) -> None:
+    kept = newcomer.repo / "kept"
+    before = _children_cpu()
+    ran = newcomer.optr("demo", "--keep", "kept", "--json", OPENAI_API_KEY="real-and-unused")
+    assert ran.code == 0, ran.err
+    assert _children_cpu() - before < DEMO_CPU_SECONDS_MAX
+    assert ran.out.count("\n") == 1
+    assert "The models of this demo are recorded" in ran.err
+    result = RunResult.model_validate_json(ran.out)
+    rows = {row.agent: row for row in result.candidates}
+    assert result.winner == "codex"
+    assert rows["codex"].model is not None
+    assert (rows["claude"].admissible, [reason.code for reason in rows["claude"].reasons]) == (True, ["LOWER_SCORE"])
+    assert [agent for agent, row in rows.items() if row.admissible is False] == ["snapshot"]
+    assert {row.type for row in rows.values()} == {"openai-codex", "anthropic-claude", "command"}
+    assert git(kept, "status", "--short") == ""
+    assert git(kept, "rev-parse", "--verify", "optr/demo").strip() == result.commit
+    verified = newcomer.optr("verify-ledger", "--repo", "kept")
+    assert (verified.code, verified.out.splitlines()[-1]) == (0, "Ledger verified")
+    again = newcomer.optr("demo", "--keep", "kept")
+    assert (again.code, again.out) == (2, "")
+    assert "not an empty directory" in again.err
+
+
+def _children_cpu() -> float:
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def test_the_seeds_results_give_the_published_scores(newcomer: Bench) -> None:
+    ran = newcomer.optr("score", str(SEED), "--profile", "seed-v1")
+    assert ran.code == 0, ran.err
+    assert re.findall(r"^\d  \w+ +([\d.]+)  ", ran.out, re.MULTILINE) == ["207.3", "160.7", "127.3", "121.5"]
+    one, two = newcomer.repo / "one.json", newcomer.repo / "two.json"
+    results = json.loads(SEED.read_text())
+    one.write_text(json.dumps(results[:1]))
+    two.write_text(json.dumps(results[1:]))
+    apart = newcomer.optr("score", "one.json", "two.json", "--profile", "seed-v1", "--json")
+    assert [place["score"] for place in json.loads(apart.out)["ranking"]] == ["207.3", "160.7", "127.3", "121.5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "line 1, column 2"),
+        ("[]", "0 results"),
+        ('{"agent": "a"}', "output: is missing"),
+        ("\x1b]0;owned\x07", "not JSON"),
+    ],
+)
+def test_a_file_that_holds_no_results_is_named(newcomer: Bench, text: str, says: str) -> None:
+    (newcomer.repo / "results.json").write_text(text)
+    ran = newcomer.optr("score", "results.json")
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err
+    assert "where: results.json" in ran.err
+    assert "\x1b" not in ran.err
+
+
+def test_what_a_stored_result_says_cannot_steer_a_terminal(newcomer: Bench) -> None:
+    failed = json.loads(SEED.read_text())[0] | {"admissible": False, "output": {"error": "\x1b]0;owned\x07 \x9b31m"}}
+    (newcomer.repo / "results.json").write_text(json.dumps(failed))
+    ran = newcomer.optr("score", "results.json")
+    assert ran.code == 3
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", ran.out + ran.err)
+
+
+def test_the_version_comes_at_once(newcomer: Bench) -> None:
+    before, started = _children_cpu(), time.monotonic()
+    ran = newcomer.optr("--version")
+    assert re.fullmatch(r"optr \d+\.\d+\.\d+\n", ran.out)
+    assert _children_cpu() - before < VERSION_CPU_SECONDS_MAX, f"{time.monotonic() - started:.1f} s on the clock"
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["execute"], ["score"], ["verify-ledger"], ["serve"]])
+def test_every_help_has_examples_that_fit_a_terminal(newcomer: Bench, command: list[str]) -> None:
+    ran = newcomer.optr(*command, "--help", COLUMNS="80")
+    assert ran.code == 0
+    assert "Examples:" in ran.out
+    assert re.search(rf"optr {' '.join(command)}".rstrip(), ran.out.partition("Examples:")[2])
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_completion_installs_and_completes(newcomer: Bench) -> None:
+    installed = newcomer.optr("--install-completion", "bash", SHELL="/bin/bash")
+    assert installed.code == 0, installed.err
+    assert [path.name for path in newcomer.state.rglob("optr.sh")] == ["optr.sh"]
+    shown = newcomer.optr("--show-completion", "bash", SHELL="/bin/bash")
+    assert (shown.code, "complete -o default -F _optr_completion optr" in shown.out) == (0, True)
+    words = {"COMP_WORDS": "optr exe", "COMP_CWORD": "1", "_OPTR_COMPLETE": "complete_bash"}
+    assert newcomer.optr(**words).out.split() == ["execute"]
+
+
+def test_a_terminal_that_knows_no_unicode_gets_the_result_all_the_same(newcomer: Bench) -> None:
+    failing = json.loads(SEED.read_text())[0] | {"admissible": False, "output": {"error": "naïve ✗"}}
+    (newcomer.repo / "results.json").write_text(json.dumps(failing, ensure_ascii=False), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "bot.cli", "score", "results.json"],
+        cwd=newcomer.repo,
+        env=newcomer.environ(PYTHONPATH=str(ROOT), PYTHONIOENCODING="ascii"),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
