@@ -75,13 +75,13 @@ class LocalForge:
     async def progress(self, run: Run, result: RunResult) -> None:
         """Say each new state and each candidate's verdict once."""
         del run
-        lines = _standing(result)
+        lines: list[str] = []
         for row in result.candidates:
             if row.outcome is not None and row.admissible is None:
                 lines.append(f"{row.agent}: {row.outcome}")
             elif row.admissible is not None:
                 lines.append(f"{row.agent}: {'admissible' if row.admissible else 'inadmissible'}")
-        for line in lines:
+        for line in (*lines, *_standing(result)):
             if line not in self._said:
                 self._said.add(line)
                 self._say(line)

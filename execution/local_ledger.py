@@ -109,8 +109,8 @@ def _home_of(homes: Path, origin: str, git_dir: Path) -> Path:
 def _move_in(old: Path, home: Path, git_dir: Path, origin: str) -> None:
     """A repository that moved takes its key along; a copy does not, because one key must not sign two histories."""
     file = old / REPOSITORY_FILE
-    before = Path(os.fsdecode(file.read_bytes())) if file.exists() else None
-    if before is not None and before.exists():
+    before = Path(os.fsdecode(file.read_bytes())) if file.exists() else old  # unknown: not to be called moved
+    if before.exists():
         raise SetupProblem(
             f"the branch datalake is a copy of the ledger {origin}, which belongs to {before}",
             code="LEDGER_KEY",

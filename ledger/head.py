@@ -6,7 +6,8 @@ index does not know this state are lines read: those that were added since the s
 but additions since, otherwise all of them, each checked.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from ledger import merkle
@@ -108,10 +109,11 @@ def _rebuild(git: GitDir, tip: str, signed: Checkpoint, index: Index) -> None:
     chain = Chain()
     with index.writing():
         index.clear()
-        for line in lines(_Segments(git, tip)):
-            chain.accept(line)
-            if len(chain.places) == _FLUSH:
-                _flush(index, chain)
+        with closing(lines(_Segments(git, tip))) as found:
+            for line in found:
+                chain.accept(line)
+                if len(chain.places) == _FLUSH:
+                    _flush(index, chain)
         _flush(index, chain)
         if (chain.size, chain.tree.root()) != (signed.size, signed.root):
             raise FaultFound(Fault.ROOT, "the lines on the branch are not those of its checkpoint")
@@ -206,7 +208,7 @@ class _Segments:
     def modes(self) -> Mapping[str, str]:
         return {path: blob.mode for path, blob in self._blobs.items()}
 
-    def read(self, paths: Iterable[str]) -> Iterator[bytes]:
+    def read(self, paths: Iterable[str]) -> Generator[bytes, None, None]:
         try:
             yield from self._git.blobs(self._blobs[path].oid for path in paths)
         except MissingObjectError as error:

@@ -1,6 +1,7 @@
 """Reading a ledger's lines in order, checking each; shared by verification and by the sequencer's start."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 
 from ledger.chain import Chain
 from ledger.entry import Entry
@@ -20,14 +21,15 @@ def scan(source: Source, on_line: Callable[[Entry, dict[str, bytes], Chain], Non
         FaultFound: the first thing wrong.
     """
     chain = Chain()
-    for line in lines(source):
-        read, full = chain.accept(line)
-        if on_line is not None:
-            on_line(read, full, chain)
+    with closing(lines(source)) as found:
+        for line in found:
+            read, full = chain.accept(line)
+            if on_line is not None:
+                on_line(read, full, chain)
     return chain
 
 
-def lines(source: Source) -> Iterator[bytes]:
+def lines(source: Source) -> Generator[bytes, None, None]:
     """Yield every line, without line feeds, checking that the segments are the ones that should be there.
 
     Raises:
@@ -43,10 +45,11 @@ def lines(source: Source) -> Iterator[bytes]:
         raise FaultFound(Fault.SEGMENTS, f"{ascii(odd)[:200]} is {'not expected' if odd in modes else 'missing'}")
     paths = [*wanted, OPEN_SEGMENT]
     number = 0
-    for path, content in zip(paths, source.read(paths), strict=True):
-        segment = _split(path, content, number)
-        number += len(segment)
-        yield from segment
+    with closing(source.read(paths)) as contents:
+        for path, content in zip(paths, contents, strict=True):
+            segment = _split(path, content, number)
+            number += len(segment)
+            yield from segment
 
 
 def _split(path: str, content: bytes, before: int) -> list[bytes]:

@@ -1,6 +1,6 @@
 """Where a ledger is read from when it is verified: a branch in a git directory, or plain files."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +20,8 @@ class Source(Protocol):
         """Return the git mode of everything there that is no directory, by path."""
         ...
 
-    def read(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Yield the content of each path, in order.
+    def read(self, paths: Iterable[str]) -> Generator[bytes, None, None]:
+        """Yield the content of each path, in order; close it when you stop early, for a process may stand behind it.
 
         Raises:
             FaultFound: UNREADABLE, when content is not in this copy.
@@ -40,7 +40,7 @@ class BranchSource:
         """See `Source`."""
         return {path: blob.mode for path, blob in self._blobs.items()}
 
-    def read(self, paths: Iterable[str]) -> Iterator[bytes]:
+    def read(self, paths: Iterable[str]) -> Generator[bytes, None, None]:
         """See `Source`."""
         try:
             yield from self._git.blobs(self._blobs[path].oid for path in paths)
@@ -71,7 +71,7 @@ class DirectorySource:
             for name, path in self._paths.items()
         }
 
-    def read(self, paths: Iterable[str]) -> Iterator[bytes]:
+    def read(self, paths: Iterable[str]) -> Generator[bytes, None, None]:
         """See `Source`."""
         for name in paths:
             try:

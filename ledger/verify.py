@@ -7,7 +7,7 @@ trusted key and a remembered checkpoint are given.
 """
 
 import hashlib
-from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,14 +117,9 @@ class _Pass:
     def _keys(self) -> list[VerifierKey]:
         paths = sorted(path for path in self.source.modes() if path.startswith(KEYS))
         keys = []
-        for path, content in zip(paths, self.source.read(paths), strict=True):
-            try:
-                key = parse_vkey(content.decode("utf-8").removesuffix("\n"))
-            except (NoteError, UnicodeDecodeError) as error:
-                raise FaultFound(Fault.KEYS, f"{path!a}: {error}") from error
-            if content != f"{key}\n".encode() or path != key_path(key.key_id):
-                raise FaultFound(Fault.KEYS, f"{path!a} does not hold the key it is named for")
-            keys.append(key)
+        with closing(self.source.read(paths)) as contents:
+            for path, content in zip(paths, contents, strict=True):
+                keys.append(_key(path, content))
         return keys
 
     def check_files(self) -> None:
@@ -136,12 +131,13 @@ class _Pass:
         missing = next((path for path in sorted(expected) if path not in modes), None)
         if missing is not None:
             self._report(Fault.TILE if missing.startswith(TILES) else Fault.FILE_MISSING, missing)
-        for path, content in zip(here, self.source.read(here), strict=True):
-            stated = expected.get(path) or self._earlier(path)
-            if stated is None:
-                self._report(Fault.UNSPOKEN, path)
-            if hashlib.sha256(content).digest() != stated:
-                self._report(Fault.TILE if path.startswith(TILES) else Fault.FILE, path)
+        with closing(self.source.read(here)) as contents:
+            for path, content in zip(here, contents, strict=True):
+                stated = expected.get(path) or self._earlier(path)
+                if stated is None:
+                    self._report(Fault.UNSPOKEN, path)
+                if hashlib.sha256(content).digest() != stated:
+                    self._report(Fault.TILE if path.startswith(TILES) else Fault.FILE, path)
 
     def _earlier(self, path: str) -> bytes | None:
         content = self.chain.edge.earlier_partial(path)
@@ -246,20 +242,31 @@ def _verify_lines(label: str, source: Source, remembered: Checkpoint | None) -> 
     return _result(label, running.chain, problem, "", (NO_CHECKPOINT,))
 
 
+def _key(path: str, content: bytes) -> VerifierKey:
+    try:
+        key = parse_vkey(content.decode("utf-8").removesuffix("\n"))
+    except (NoteError, UnicodeDecodeError) as error:
+        raise FaultFound(Fault.KEYS, f"{path!a}: {error}") from error
+    if content != f"{key}\n".encode() or path != key_path(key.key_id):
+        raise FaultFound(Fault.KEYS, f"{path!a} does not hold the key it is named for")
+    return key
+
+
 def _check_start(source: Source) -> None:
     """Tell a later segment alone, which cannot be judged, from a ledger whose beginning was cut off."""
     if any(path.startswith(SEALED) for path in source.modes()):
         return
-    first = Chain()
-    for line in lines(source):
-        try:
-            first.accept(line)
-        except FaultFound as found:
-            if found.fault is Fault.SEQUENCE:
-                detail = "it does not start with the first line, and the sealed segments are not beside it in ledger/"
-                raise FaultFound(Fault.UNREADABLE, detail) from found
-            raise
+    with closing(lines(source)) as found:
+        line = next(found, None)
+    if line is None:
         return
+    try:
+        Chain().accept(line)
+    except FaultFound as fault:
+        if fault.fault is Fault.SEQUENCE:
+            detail = "it does not start with the first line, and the sealed segments are not beside it in ledger/"
+            raise FaultFound(Fault.UNREADABLE, detail) from fault
+        raise
 
 
 def _check_modes(source: Source) -> None:
@@ -274,8 +281,8 @@ def _check_modes(source: Source) -> None:
 def _only(source: Source, path: str, fault: Fault) -> bytes:
     if path not in source.modes():
         raise FaultFound(fault, f"{path} is missing")
-    content: Iterable[bytes] = source.read([path])
-    return next(iter(content))
+    with closing(source.read([path])) as contents:
+        return next(contents)
 
 
 def _result(label: str, chain: Chain, problem: Problem | None, origin: str, notes: tuple[str, ...]) -> Verification:

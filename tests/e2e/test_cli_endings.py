@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -15,12 +16,17 @@ import pytest
 
 from tests.e2e.cli_kit import ROOT, Bench, make_bench
 
-SLEEP_SECONDS = 86_123  # a number by which the process is found again
+SLEEP_SECONDS = range(100_000, 1_000_000)  # long enough; each test takes one of its own, to find its processes by
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return make_bench(tmp_path)
+
+
+@pytest.fixture
+def seconds() -> int:
+    return secrets.choice(SLEEP_SECONDS)
 
 
 def test_nobody_admissible_ends_with_three_and_a_line(bench: Bench) -> None:
@@ -57,14 +63,14 @@ def test_a_check_that_cannot_run_here_at_all_is_infrastructure_and_blames_no_age
     assert bench.branches() == ["datalake", "main"]
 
 
-def test_an_agent_out_of_time_is_told_in_the_original_words_and_the_other_wins(bench: Bench) -> None:
-    bench.agent("sleeper", f"sleep {SLEEP_SECONDS} & sleep {SLEEP_SECONDS}")
+def test_an_agent_out_of_time_is_told_in_the_original_words_and_the_other_wins(bench: Bench, seconds: int) -> None:
+    bench.agent("sleeper", f"sleep {seconds} & sleep {seconds}")
     ran = bench.execute("w", "--agents", "sleeper,mender", OPTR_TIMEOUT="1500")
     assert ran.code == 0, ran.err
     output = json.loads(bench.recorded("w/agent-outputs/sleeper.json"))
     assert output["output"]["error"] == "Agent 'sleeper' timed out after 1500ms"
     assert output["admissible"] is False
-    assert _processes() == []
+    assert _processes(seconds) == []
 
 
 @pytest.fixture
@@ -78,9 +84,9 @@ def scratch() -> Iterator[Path]:
 
 @pytest.mark.parametrize(("number", "json_too"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
 def test_an_interrupted_run_is_closed_in_the_open_and_leaves_nothing_behind(
-    bench: Bench, scratch: Path, number: signal.Signals, *, json_too: bool
+    bench: Bench, scratch: Path, seconds: int, number: signal.Signals, *, json_too: bool
 ) -> None:
-    bench.agent("sleeper", f"sleep {SLEEP_SECONDS} & sleep {SLEEP_SECONDS}")
+    bench.agent("sleeper", f"sleep {seconds} & sleep {seconds}")
     words = ["execute", "--workflow", "w", "--intent", "i", "--agents", "sleeper,mender"]
     process = subprocess.Popen(
         [sys.executable, "-m", "bot.cli", *words, *(["--json"] if json_too else [])],
@@ -91,7 +97,7 @@ def test_an_interrupted_run_is_closed_in_the_open_and_leaves_nothing_behind(
         text=True,
     )
     try:
-        _wait_for(lambda: len(_processes()) >= 2)
+        _wait_for(lambda: len(_processes(seconds)) >= 2)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     finally:
@@ -101,7 +107,7 @@ def test_an_interrupted_run_is_closed_in_the_open_and_leaves_nothing_behind(
     assert "Traceback" not in err
     assert err.splitlines()[-1] == "w: cancelled"
     assert bench.line_types() == ["MAEG_CREATED", "RUN_CANCELLED"]
-    assert _processes() == []
+    assert _processes(seconds) == []
     assert list(scratch.iterdir()) == []
     verified = bench.optr("verify-ledger")
     assert verified.code == 0, verified.err
@@ -114,7 +120,7 @@ def _wait_for(true: object) -> None:
         time.sleep(0.1)
 
 
-def _processes() -> list[str]:
+def _processes(seconds: int) -> list[str]:
     """Command lines of live processes of the sleeping agent."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -123,6 +129,6 @@ def _processes() -> list[str]:
                 words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if re.match(rf"sleep {SLEEP_SECONDS}\b", words):
+            if re.match(rf"sleep {seconds}\b", words):
                 found.append(words)
     return found
