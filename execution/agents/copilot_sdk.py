@@ -285,9 +285,15 @@ async def _stop(client: Any, children: list[Any]) -> None:
     except Exception:  # noqa: BLE001 - whatever it is, the runtime has to go
         with contextlib.suppress(Exception):
             await client.force_stop()
-    for process in filter(None, children):
-        process.kill()  # does nothing to one that has ended
-        await asyncio.to_thread(process.wait)
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            with contextlib.suppress(OSError):
-                pipe.close()
+    finally:
+        # Without an await: a cancellation that arrives while the SDK says goodbye must not leave its child behind.
+        for process in filter(None, {*children, client._cli_process}):  # noqa: SLF001
+            _end(process)
+
+
+def _end(process: Any) -> None:
+    process.kill()  # does nothing to one that has ended
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        with contextlib.suppress(OSError):
+            pipe.close()
