@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from governance.codes import ReasonCode, RefusedError
-from governance.graph import Graph, Join, JoinKind, NodeType
+from governance.graph import Edge, Graph, Join, JoinKind, NodeType
 from governance.mandate import Mandate, side_channels
 from governance.report import Report, Verdict
 
@@ -46,21 +46,68 @@ def input_gate(mandate: Mandate, seen: Mapping[str, str]) -> None:
         raise RefusedError(ReasonCode.GS_207, found[0])
 
 
-def passed_nodes(graph: Graph, succeeded: Collection[str]) -> frozenset[str]:
+def passed_nodes(
+    graph: Graph, succeeded: Collection[str], chosen: Mapping[str, Mapping[str, str]] | None = None
+) -> frozenset[str]:
     """All nodes that count as passed when these agent nodes succeeded.
 
-    An agent node passes when it succeeded and all it depends on passed; any other node when its join, `ALL` if it
-    declares none, has what it needs.
+    An agent node passes when it succeeded and every edge to it holds; any other node when its join, `ALL` if it
+    declares none, has as many edges that hold as it needs. An edge holds when its source passed and chose what the
+    edge asks for.
+
+    Args:
+        graph: the run's.
+        succeeded: agent nodes whose work is admissible.
+        chosen: by node id, the words that its output holds, by field; what a node did not choose holds no edge.
     """
+    words = chosen or {}
     passed: set[str] = set()
     for id_ in graph.order:
         node = graph.node(id_)
-        before = graph.predecessors(id_)
+        edges = graph.incoming(id_)
         join = node.join or Join(kind=JoinKind.ALL)
-        enough = len(passed.intersection(before)) >= join.needed(len(before))
+        enough = sum(_holds(edge, passed, words) for edge in edges) >= join.needed(len(edges))
         if enough and (node.type != NodeType.AGENT_NODE or id_ in succeeded):
             passed.add(id_)
     return frozenset(passed)
+
+
+def unmet_edges(graph: Graph, node: str, reports: Mapping[str, Report]) -> tuple[Edge, ...]:
+    """The edges to a node that do not hold, given the current report of each agent node that has one."""
+    passing, words = _standing(reports)
+    passed = passed_nodes(graph, passing, words)
+    return tuple(edge for edge in graph.incoming(node) if not _holds(edge, passed, words))
+
+
+def contenders(graph: Graph, reports: Mapping[str, Report]) -> frozenset[str]:
+    """Which of the graph's racers can be its result, given the reports of all agent nodes.
+
+    None while the join has not what it needs. Otherwise those that passed and from which a way to the join holds that
+    meets no other writer.
+    """
+    passing, words = _standing(reports)
+    passed = passed_nodes(graph, passing, words)
+    if graph.aggregation.id not in passed:
+        return frozenset()
+    racers = {node.id for node in graph.racers}
+    writers = {node.id for node in graph.nodes if node.writes}
+    open_ends = {graph.aggregation.id}
+    for id_ in reversed(graph.order):
+        ways = [edge for edge in graph.edges if edge.source == id_ and edge.target in open_ends - writers]
+        if any(_holds(edge, passed, words) for edge in ways):
+            open_ends.add(id_)
+    return frozenset(racers & passed & open_ends)
+
+
+def _standing(reports: Mapping[str, Report]) -> tuple[frozenset[str], dict[str, dict[str, str]]]:
+    passing = frozenset(id_ for id_, report in reports.items() if report.verdict == Verdict.PASS)
+    return passing, {id_: report.choices for id_, report in reports.items()}
+
+
+def _holds(edge: Edge, passed: Collection[str], words: Mapping[str, Mapping[str, str]]) -> bool:
+    if edge.source not in passed:
+        return False
+    return edge.when is None or words.get(edge.source, {}).get(edge.when[0]) == edge.when[1]
 
 
 def _gate(graph: Graph, node: str, reports: Mapping[str, Report], code: ReasonCode) -> None:
@@ -70,8 +117,8 @@ def _gate(graph: Graph, node: str, reports: Mapping[str, Report], code: ReasonCo
                 ReasonCode.BINDING_MISMATCH, f"{report.id} is not a report on node {id_} of run {graph.run}"
             )
     graph.node(node)
-    passing = {id_ for id_, report in reports.items() if report.verdict == Verdict.PASS}
-    passed = passed_nodes(graph, passing)
-    for predecessor in graph.predecessors(node):
-        if predecessor not in passed:
-            raise RefusedError(code, f"node {node} of run {graph.run} waits for {predecessor}, which has not passed")
+    passed = passed_nodes(graph, *_standing(reports))
+    for edge in unmet_edges(graph, node, reports):
+        what = f"to choose {edge.when[1]}" if edge.when and edge.source in passed else "which has not passed"
+        comma = " " if edge.when and edge.source in passed else ", "
+        raise RefusedError(code, f"node {node} of run {graph.run} waits for {edge.source}{comma}{what}")

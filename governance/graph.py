@@ -2,110 +2,44 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from heapq import heapify, heappop, heappush
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from governance.codes import ReasonCode, RefusedError
-from governance.record import AgentName, NodeId, Record, RunId
+from governance.nodes import (
+    CANDIDATE_CAPABILITIES,
+    EDGES_MAX,
+    NODES_MAX,
+    REVIEWER_CAPABILITIES,
+    Capability,
+    Edge,
+    EdgeType,
+    Join,
+    JoinKind,
+    Node,
+    NodeType,
+    choices,
+    invalid,
+)
+from governance.record import Record, RunId
 
-NODES_MAX = 256  # nodes of one graph
-EDGES_MAX = 4096  # edges of one graph
-
-
-class NodeType(StrEnum):
-    """What a node is."""
-
-    ORCH_ROOT = "ORCH_ROOT"
-    AGENT_NODE = "AGENT_NODE"
-    SYNC_POINT = "SYNC_POINT"
-    AGGREGATION = "AGGREGATION"
-    TERMINAL = "TERMINAL"
-
-
-class EdgeType(StrEnum):
-    """What an edge means: the target waits for the source's report, reads its output, or waits for all its sources."""
-
-    DEPENDENCY = "DEPENDENCY"
-    DATA_FLOW = "DATA_FLOW"
-    BARRIER = "BARRIER"
-
-
-class JoinKind(StrEnum):
-    """What a join needs of its predecessors: all of them, at least `minimum` admissible ones, or a quorum."""
-
-    ALL = "ALL"
-    SELECTION = "SELECTION"
-    QUORUM = "QUORUM"
-
-
-class Capability(StrEnum):
-    """What a node may do."""
-
-    READ = "repo.read"
-    WRITE = "repo.write"
-    TEST = "test.run"
-
-
-CANDIDATE_CAPABILITIES: tuple[str, ...] = (Capability.READ.value, Capability.WRITE.value, Capability.TEST.value)
-REVIEWER_CAPABILITIES: tuple[str, ...] = (Capability.READ.value,)
-
-
-class Join(Record):
-    """What a join declares beforehand.
-
-    Attributes:
-        kind: see JoinKind.
-        minimum: predecessors that must pass, at least 1; ALL ignores it.
-    """
-
-    kind: JoinKind
-    minimum: Annotated[int, Field(ge=1, le=NODES_MAX)] = 1
-
-    def needed(self, predecessors: int) -> int:
-        """How many of so many predecessors must pass."""
-        return predecessors if self.kind == JoinKind.ALL else self.minimum
-
-
-class Node(Record):
-    """One node.
-
-    Attributes:
-        id: unique in the graph, a letter first.
-        type: see NodeType.
-        agent: who works here; agent nodes only.
-        capabilities: what it may do, distinct; agent nodes only.
-        join: what it needs of its predecessors; required on the aggregation, possible on a sync point.
-    """
-
-    id: NodeId
-    type: NodeType
-    agent: AgentName | None = None
-    capabilities: tuple[str, ...] = ()
-    join: Join | None = None
-
-    @model_validator(mode="after")
-    def _fits_its_type(self) -> Self:
-        is_agent = self.type == NodeType.AGENT_NODE
-        if is_agent != (self.agent is not None) or is_agent != bool(self.capabilities):
-            raise _invalid(f"node {self.id}: an agent node, and only one, names an agent and its capabilities")
-        if len(set(self.capabilities)) != len(self.capabilities):
-            raise _invalid(f"node {self.id} names a capability twice")
-        if self.type == NodeType.AGGREGATION and self.join is None:
-            raise _invalid(f"node {self.id}: an aggregation must declare its join")
-        if self.join is not None and self.type not in {NodeType.AGGREGATION, NodeType.SYNC_POINT}:
-            raise _invalid(f"node {self.id}: only an aggregation or a sync point has a join")
-        return self
-
-
-class Edge(Record):
-    """A directed edge between two nodes, by id."""
-
-    source: NodeId
-    target: NodeId
-    type: EdgeType
+__all__ = [
+    "CANDIDATE_CAPABILITIES",
+    "EDGES_MAX",
+    "NODES_MAX",
+    "REVIEWER_CAPABILITIES",
+    "Capability",
+    "Edge",
+    "EdgeType",
+    "Graph",
+    "Join",
+    "JoinKind",
+    "Node",
+    "NodeType",
+    "race",
+]
 
 
 class Graph(Record):
@@ -115,6 +49,7 @@ class Graph(Record):
         run: the run's id.
         nodes: in the order of their declaration, which decides between nodes that could run together.
         edges: no two between the same nodes.
+        pattern: what it was compiled from; empty for a race, whose reviewers and candidates have stages of their own.
 
     Raises:
         RefusedError: GS_202 for a cycle, MAEG_INVALID for anything else that is wrong, on construction.
@@ -125,12 +60,14 @@ class Graph(Record):
     run: RunId
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
+    pattern: Annotated[str, Field(pattern=r"^[a-z_]{0,40}$")] = ""
 
     @model_validator(mode="after")
     def _valid(self) -> Self:
         _check_names(self)
         _check_acyclic(self)
         _check_shape(self)
+        _check_flows(self)
         _check_convergence(self)
         return self
 
@@ -146,14 +83,41 @@ class Graph(Record):
         return tuple(by_id[id_] for id_ in self.order if by_id[id_].type == NodeType.AGENT_NODE)
 
     @property
+    def id(self) -> str:
+        """`MAEG-<run>`."""
+        return f"MAEG-{self.run}"
+
+    @property
+    def layers(self) -> tuple[tuple[Node, ...], ...]:
+        """The agent nodes by how many agent nodes stand before them at most; those of a layer can run together."""
+        depth: dict[str, int] = {}
+        layers: dict[int, list[Node]] = defaultdict(list)
+        for id_ in self.order:
+            node = self.node(id_)
+            below = max((depth[source] for source in self.predecessors(id_)), default=0)
+            depth[id_] = below + (node.type == NodeType.AGENT_NODE)
+            if node.type == NodeType.AGENT_NODE:
+                layers[depth[id_]].append(node)
+        return tuple(tuple(layers[index]) for index in sorted(layers))
+
+    @property
     def racers(self) -> tuple[Node, ...]:
-        """Those agent nodes that may write: only they hand back candidates, and only they can be selected."""
-        return tuple(node for node in self.agent_nodes if Capability.WRITE in node.capabilities)
+        """Those agent nodes whose patch can be the result: writers from whom a way to the join meets no other writer.
+
+        Only they hand back candidates, and only they can be selected.
+        """
+        following, aggregation = _successors(self), self.aggregation.id
+        open_ends: dict[str, bool] = {aggregation: True}
+        writers = {node.id for node in self.nodes if node.writes}
+        for id_ in reversed(self.order):
+            reaches = any(target not in writers and open_ends.get(target, False) for target in following[id_])
+            open_ends[id_] = open_ends.get(id_, False) or reaches
+        return tuple(node for node in self.agent_nodes if node.writes and open_ends[node.id])
 
     @property
     def reviewers(self) -> tuple[Node, ...]:
-        """Those agent nodes that may not write: they judge what others wrote."""
-        return tuple(node for node in self.agent_nodes if Capability.WRITE not in node.capabilities)
+        """Those agent nodes that may not write: in a race they judge what others wrote."""
+        return tuple(node for node in self.agent_nodes if not node.writes)
 
     @property
     def aggregation(self) -> Node:
@@ -174,7 +138,11 @@ class Graph(Record):
         for node in self.nodes:
             if node.id == node_id:
                 return node
-        raise _invalid(f"the graph of run {self.run} has no node {node_id!r}")
+        raise invalid(f"the graph of run {self.run} has no node {node_id!r}")
+
+    def incoming(self, node_id: str) -> tuple[Edge, ...]:
+        """The edges to this node, in their order."""
+        return tuple(edge for edge in self.edges if edge.target == node_id)
 
     def predecessors(self, node_id: str) -> tuple[str, ...]:
         """Ids of the nodes with an edge to this one, in the order of the edges."""
@@ -202,7 +170,7 @@ def race(run: str, agents: Sequence[str], reviewers: Sequence[str] = ()) -> Grap
     """
     for names in (agents, reviewers):
         if not agents or len(set(names)) != len(names):
-            raise _invalid(f"a race needs at least one agent and each only once, not: {', '.join(names) or 'nobody'}")
+            raise invalid(f"a race needs at least one agent and each only once, not: {', '.join(names) or 'nobody'}")
     racers = _agents("A", agents, CANDIDATE_CAPABILITIES)
     judges = _agents("R", reviewers, REVIEWER_CAPABILITIES)
     join = Join(kind=JoinKind.SELECTION, minimum=1)
@@ -234,22 +202,18 @@ def _agents(letter: str, names: Sequence[str], capabilities: tuple[str, ...]) ->
     ]
 
 
-def _invalid(text: str) -> RefusedError:
-    return RefusedError(ReasonCode.MAEG_INVALID, text)
-
-
 def _check_names(graph: Graph) -> None:
     if len(graph.nodes) > NODES_MAX or len(graph.edges) > EDGES_MAX:
-        raise _invalid(f"a graph has at most {NODES_MAX} nodes and {EDGES_MAX} edges")
+        raise invalid(f"a graph has at most {NODES_MAX} nodes and {EDGES_MAX} edges")
     names = [node.id for node in graph.nodes]
     if len(set(names)) != len(names):
-        raise _invalid(f"a node id stands twice: {next(name for name in names if names.count(name) > 1)}")
+        raise invalid(f"a node id stands twice: {next(name for name in names if names.count(name) > 1)}")
     pairs = [(edge.source, edge.target) for edge in graph.edges]
     strangers = sorted({end for pair in pairs for end in pair} - set(names))
     if strangers:
-        raise _invalid(f"an edge names a node that is not in the graph: {strangers[0]}")
+        raise invalid(f"an edge names a node that is not in the graph: {strangers[0]}")
     if len(set(pairs)) != len(pairs):
-        raise _invalid("two edges join the same two nodes")
+        raise invalid("two edges join the same two nodes")
 
 
 def _check_acyclic(graph: Graph) -> None:
@@ -262,13 +226,32 @@ def _check_shape(graph: Graph) -> None:
     for kind in (NodeType.ORCH_ROOT, NodeType.AGGREGATION):
         count = sum(node.type == kind for node in graph.nodes)
         if count != 1:
-            raise _invalid(f"a graph has exactly one {kind}, this one has {count}")
+            raise invalid(f"a graph has exactly one {kind}, this one has {count}")
     targets = {edge.target for edge in graph.edges}
     for node in graph.nodes:
         if (node.type == NodeType.ORCH_ROOT) == (node.id in targets):
-            raise _invalid(f"node {node.id}: every node but the root, and never the root, has a predecessor")
+            raise invalid(f"node {node.id}: every node but the root, and never the root, has a predecessor")
         if node.join and node.join.minimum > len(graph.predecessors(node.id)):
-            raise _invalid(f"node {node.id}: its join needs more predecessors than it has")
+            raise invalid(f"node {node.id}: its join needs more predecessors than it has")
+
+
+def _check_flows(graph: Graph) -> None:
+    """What an edge carries, or asks for, must be declared where it comes from, and agree with the type there."""
+    nodes = {node.id: node for node in graph.nodes}
+    for edge in graph.edges:
+        where, before = f"edge {edge.source} to {edge.target}", nodes[edge.source]
+        sources = (
+            [before] if before.type == NodeType.AGENT_NODE else [nodes[id_] for id_ in graph.predecessors(before.id)]
+        )
+        for name in edge.fields:
+            if not any(name in source.hands_back for source in sources):
+                raise invalid(f"{where}: {edge.source} hands back no {name[:80]!a}")
+        if edge.fields and nodes[edge.target].type != NodeType.AGENT_NODE:
+            raise invalid(f"{where}: only an agent node can read what flows")
+        if edge.when is not None and edge.when[1] not in choices(before.output.get(edge.when[0], "")):
+            raise invalid(
+                f"{where}: the output of {edge.source} can never have {edge.when[1][:80]!a} as {edge.when[0][:80]!a}"
+            )
 
 
 def _check_convergence(graph: Graph) -> None:
@@ -278,11 +261,11 @@ def _check_convergence(graph: Graph) -> None:
     types = {node.id: node.type for node in graph.nodes}
     for id_ in sorted(_reachable(following, [graph.root.id], avoiding=aggregation)):
         if not following[id_] or types[id_] == NodeType.TERMINAL:
-            raise _invalid(f"node {id_} can be reached, and ends, without passing the aggregation {aggregation}")
+            raise invalid(f"node {id_} can be reached, and ends, without passing the aggregation {aggregation}")
     after = _reachable(following, following[aggregation], avoiding=None)
     for id_ in sorted(after):
         if types[id_] != NodeType.TERMINAL:
-            raise _invalid(f"node {id_} follows the aggregation, but only terminals may")
+            raise invalid(f"node {id_} follows the aggregation, but only terminals may")
 
 
 def _successors(graph: Graph) -> Mapping[str, list[str]]:

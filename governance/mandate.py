@@ -31,6 +31,8 @@ class Mandate(Record):
         tokens: input plus output.
         steps: commands.
         deadline_ms: milliseconds since the epoch.
+        data_inputs: names of what other nodes may hand it, `<node>.<field>`; their hashes are known only when it is
+            dispatched, see `supply`.
     """
 
     record_kind: ClassVar[str] = "optr/mandate/1"
@@ -48,6 +50,7 @@ class Mandate(Record):
     tokens: Count
     steps: Count
     deadline_ms: Count
+    data_inputs: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _named_by_its_place(self) -> Self:
@@ -88,6 +91,7 @@ def root_mandate(
         tokens=limits["tokens"],
         steps=limits["steps"],
         deadline_ms=limits["deadline_ms"],
+        data_inputs=tuple(dict.fromkeys(name for node in graph.agent_nodes for name in data_inputs(graph, node.id))),
     )
 
 
@@ -117,9 +121,44 @@ def issue(  # noqa: PLR0913 - each limit is named at the call
     limits = {"budget_microusd": budget_microusd, "tokens": tokens, "steps": steps, "deadline_ms": deadline_ms}
     root = root_mandate(graph, intent, paths=paths, inputs=inputs, limits=limits)
     return tuple(
-        narrow(root, node=node.id, agent=node.agent, capabilities=node.capabilities, inputs=dict(inputs))
+        narrow(
+            root,
+            node=node.id,
+            agent=node.agent,
+            capabilities=node.capabilities,
+            inputs=dict(inputs),
+            data_inputs=data_inputs(graph, node.id),
+        )
         for node in graph.agent_nodes
     )
+
+
+def data_inputs(graph: Graph, node: str) -> tuple[str, ...]:
+    """What DATA_FLOW edges can bring to a node, as `<node>.<field>`: a sync point passes on what is before it."""
+    names: list[str] = []
+    for edge in graph.incoming(node):
+        source = graph.node(edge.source)
+        before = [source] if source.agent is not None else [graph.node(id_) for id_ in graph.predecessors(source.id)]
+        names += [f"{one.id}.{name}" for one in before for name in edge.fields if name in one.hands_back]
+    return tuple(dict.fromkeys(names))
+
+
+def supply(mandate: Mandate, inputs: Mapping[str, str]) -> Mandate:
+    """The mandate of a node that is dispatched: what other nodes handed it is listed by hash, and nothing else can be.
+
+    Args:
+        mandate: as issued.
+        inputs: name, `<node>.<field>`, to hex SHA-256.
+
+    Raises:
+        RefusedError: GS_207 naming the first that the graph does not let flow here.
+    """
+    for name in sorted(set(inputs) - set(mandate.data_inputs)):
+        raise RefusedError(ReasonCode.GS_207, f"{name[:200]!a} is not among the data inputs of {mandate.id}")
+    if not inputs:
+        return mandate
+    fields = {name: getattr(mandate, name) for name in Mandate.model_fields}
+    return Mandate.model_validate({**fields, "inputs": {**mandate.inputs, **inputs}, "parent": mandate.digest})
 
 
 def narrow(parent: Mandate, /, **changes: object) -> Mandate:
@@ -138,7 +177,7 @@ def narrow(parent: Mandate, /, **changes: object) -> Mandate:
         if tighter is None or not tighter(parent, name, value):
             raise RefusedError(ReasonCode.GS_201, f"{parent.id}: `{name}` would allow more than its parent does")
     fields = {name: getattr(parent, name) for name in Mandate.model_fields} | changes
-    for name in ("capabilities", "paths"):
+    for name in ("capabilities", "paths", "data_inputs"):
         fields[name] = tuple(fields[name])
     fields |= {"id": mandate_id(parent.run, str(fields["node"])), "parent": parent.digest}
     fields["inputs"] = dict(fields["inputs"])
@@ -196,6 +235,11 @@ def _inputs_known(parent: Mandate, _name: str, value: object) -> bool:
     return isinstance(value, Mapping) and all(parent.inputs.get(name) == sha256 for name, sha256 in value.items())
 
 
+def _flows_known(parent: Mandate, _name: str, value: object) -> bool:
+    names = _strings(value)
+    return names is not None and set(names) <= set(parent.data_inputs)
+
+
 def _strings(value: object) -> tuple[str, ...] | None:
     if not isinstance(value, (tuple, list)) or not all(isinstance(item, str) for item in value):
         return None
@@ -209,6 +253,7 @@ _TIGHTER: Mapping[str, Callable[[Mandate, str, object], bool]] = MappingProxyTyp
         "capabilities": _capabilities_held,
         "paths": _paths_covered,
         "inputs": _inputs_known,
+        "data_inputs": _flows_known,
         "budget_microusd": _fewer,
         "tokens": _fewer,
         "steps": _fewer,

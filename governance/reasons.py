@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from governance.codes import Explanation, ReasonCode, RefusedError, Severity
+from governance.flow_reasons import FLOW_REASONS
 from governance.patch import PatchCode
 from governance.patch_reasons import PATCH_REASONS, PATCH_WARNINGS
 from governance.rule_reasons import NODE_REASONS, RECORD_REASONS
@@ -25,6 +26,7 @@ def _explained(rows: Mapping[_Code, tuple[str, str, str]], severity: Severity) -
 
 REGISTRY: Mapping[str, Explanation] = MappingProxyType(
     _explained(NODE_REASONS, Severity.NODE)
+    | _explained(FLOW_REASONS, Severity.NODE)
     | _explained(RECORD_REASONS, Severity.RUN)
     | _explained(RUN_REASONS, Severity.RUN)
     | _explained(CANDIDATE_REASONS, Severity.CANDIDATE)

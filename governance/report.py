@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from governance.claims import forbidden_claims
 from governance.codes import ReasonCode, RefusedError
+from governance.graph import Edge
 from governance.mandate import Mandate, lane_violations
 from governance.record import AgentName, AttemptNumber, NodeId, Record, RunId, Sha256
 
@@ -35,6 +36,7 @@ class Report(Record):
         candidate_digest: hex SHA-256 of the candidate; None without one.
         violations: code and sentence, in order of discovery.
         predecessors: node id and report digest of the reports it rests on.
+        choices: fields of fixed words in the node's output, by name; they decide which edges hold.
     """
 
     record_kind: ClassVar[str] = "optr/report/1"
@@ -50,6 +52,7 @@ class Report(Record):
     candidate_digest: Sha256 | None
     violations: tuple[tuple[str, str], ...]
     predecessors: tuple[tuple[str, str], ...] = ()
+    choices: dict[str, str] = Field(default={})
 
     @model_validator(mode="after")
     def _earned(self) -> Self:
@@ -75,6 +78,7 @@ def judge(  # noqa: PLR0913 - everything a verdict may rest on is named at the c
     touched_paths: Sequence[str],
     claims: Mapping[str, object],
     predecessors: Sequence[Report] = (),
+    choices: Mapping[str, str] | None = None,
 ) -> Report:
     """The verdict on one attempt. Claims can only speak against it.
 
@@ -86,6 +90,7 @@ def judge(  # noqa: PLR0913 - everything a verdict may rest on is named at the c
         touched_paths: repository paths of the candidate's diff.
         claims: the agent's own report, as it came.
         predecessors: reports of the nodes it depended on; see `governance.gates.report_gate`.
+        choices: the words that its output chose; see Report.
     """
     found = list(violations)
     if not found and (candidate_digest is None or evidence_digest is None):
@@ -98,6 +103,7 @@ def judge(  # noqa: PLR0913 - everything a verdict may rest on is named at the c
         digests=(evidence_digest, candidate_digest),
         violations=found,
         predecessors=predecessors,
+        choices=choices or {},
     )
 
 
@@ -119,6 +125,33 @@ def block(mandate: Mandate, *, by: Sequence[Report]) -> Report:
     return _report(mandate, verdict=Verdict.BLOCKED, digests=(None, None), violations=found, predecessors=by)
 
 
+def withhold(mandate: Mandate, unmet: Sequence[Edge], reports: Mapping[str, Report]) -> Report:
+    """The report of a node that is not dispatched, because edges to it do not hold.
+
+    Args:
+        mandate: the node's.
+        unmet: those edges, see `governance.gates.unmet_edges`.
+        reports: the current report of each agent node that has one.
+
+    Raises:
+        RefusedError: BINDING_MISMATCH without such an edge to this node.
+    """
+    if not unmet or any(edge.target != mandate.node for edge in unmet):
+        raise RefusedError(ReasonCode.BINDING_MISMATCH, f"{mandate.id} can only be blocked by edges that do not hold")
+    found: list[tuple[str, str]] = []
+    for edge in unmet:
+        report = reports.get(edge.source)
+        if edge.when is not None and report is not None and report.verdict == Verdict.PASS:
+            chosen = report.choices.get(edge.when[0], "nothing")
+            text = f"node {edge.source} chose {chosen} as {edge.when[0]}, not {edge.when[1]}"
+            found.append((ReasonCode.NOT_CHOSEN.value, text))
+        else:
+            how = report.verdict.value if report is not None else "its join has not what it needs"
+            found.append((ReasonCode.GS_203.value, f"node {edge.source} did not pass: {how}"))
+    resting = [reports[edge.source] for edge in unmet if edge.source in reports]
+    return _report(mandate, verdict=Verdict.BLOCKED, digests=(None, None), violations=found, predecessors=resting)
+
+
 def _report(
     mandate: Mandate,
     *,
@@ -126,6 +159,7 @@ def _report(
     digests: tuple[str | None, str | None],
     violations: Sequence[tuple[str, str]],
     predecessors: Sequence[Report],
+    choices: Mapping[str, str] | None = None,
 ) -> Report:
     return Report(
         id=report_id(mandate.run, mandate.node, mandate.attempt),
@@ -139,4 +173,5 @@ def _report(
         candidate_digest=digests[1],
         violations=tuple((str(code), text[:TEXT_MAX]) for code, text in violations[:VIOLATIONS_MAX]),
         predecessors=tuple((report.node, report.digest) for report in predecessors),
+        choices=dict(choices or {}),
     )

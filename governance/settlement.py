@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from governance.codes import ReasonCode, RefusedError
 from governance.graph import Graph, JoinKind
@@ -36,6 +36,8 @@ class Settlement(Record):
         mandate_digest, report_digest: hex SHA-256.
         candidate_digest: hex SHA-256; None without a candidate.
         outcome: see Outcome.
+        choices: the report's; which edges of the graph hold can be told from settlements alone.
+        supersedes: digest of the settlement of the attempt before; empty for the first.
     """
 
     record_kind: ClassVar[str] = "optr/settlement/1"
@@ -48,6 +50,8 @@ class Settlement(Record):
     candidate_digest: Sha256 | None
     report_digest: Sha256
     outcome: Outcome
+    choices: dict[str, str] = Field(default={})
+    supersedes: str = ""
 
     @model_validator(mode="after")
     def _named_by_its_place(self) -> Self:
@@ -66,6 +70,7 @@ class Aggregate(Record):
         children: settlement id and digest, in node order.
         root: hex RFC 6962 root; leaf data is the canonical JSON of `[id, digest]` of each child.
         selected: id of the one selected settlement; None without one.
+        supersedes: digest of the aggregate that this one replaces after a correction; empty for the first.
     """
 
     record_kind: ClassVar[str] = "optr/aggregate/1"
@@ -76,6 +81,7 @@ class Aggregate(Record):
     children: tuple[tuple[str, Sha256], ...]
     root: Sha256
     selected: str | None
+    supersedes: str = ""
 
     @model_validator(mode="after")
     def _proven(self) -> Self:
@@ -109,8 +115,14 @@ def race_outcome(node: str, *, winner: str | None, admissible: bool) -> Outcome:
     return Outcome.NOT_SELECTED if winner is not None and admissible else Outcome.REJECTED
 
 
-def settle(mandate: Mandate, report: Report, outcome: Outcome) -> Settlement:
+def settle(mandate: Mandate, report: Report, outcome: Outcome, *, supersedes: str = "") -> Settlement:
     """Settle one attempt.
+
+    Args:
+        mandate: the attempt's.
+        report: on that mandate.
+        outcome: what becomes of it.
+        supersedes: digest of the settlement of the attempt before; empty for the first.
 
     Raises:
         RefusedError: BINDING_MISMATCH when the report is not on this mandate, OUTCOME_UNEARNED when a report that did
@@ -132,6 +144,8 @@ def settle(mandate: Mandate, report: Report, outcome: Outcome) -> Settlement:
         candidate_digest=report.candidate_digest,
         report_digest=report.digest,
         outcome=outcome,
+        choices=report.choices,
+        supersedes=supersedes,
     )
 
 
@@ -156,8 +170,13 @@ def current(graph: Graph, settlements: Sequence[Settlement]) -> tuple[Settlement
     return tuple(newest[node] for node in nodes)
 
 
-def aggregate(graph: Graph, settlements: Sequence[Settlement]) -> Aggregate:
+def aggregate(graph: Graph, settlements: Sequence[Settlement], *, supersedes: str = "") -> Aggregate:
     """Put the settlements of all nodes under one root.
+
+    Args:
+        graph: the run's.
+        settlements: at least the newest of each agent node.
+        supersedes: digest of the aggregate that this one replaces; empty for the first.
 
     Raises:
         RefusedError: see `current`; OUTCOME_UNEARNED for an outcome that the graph's join does not know;
@@ -173,6 +192,7 @@ def aggregate(graph: Graph, settlements: Sequence[Settlement]) -> Aggregate:
         children=pairs,
         root=children_root(pairs),
         selected=selected.id if selected else None,
+        supersedes=supersedes,
     )
 
 

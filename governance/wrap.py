@@ -90,7 +90,7 @@ def wrap(  # noqa: PLR0913 - acceptance names who, what and when
         RefusedError: BINDING_MISMATCH when the aggregate is another's; for an acceptance also GS_206 when fewer nodes
             succeeded than the graph's join needs or no commit is named, WRAP_NOT_HUMAN when `by` is an agent or an App.
     """
-    if aggregated(graph, settlements) != aggregate:
+    if aggregated(graph, settlements, supersedes=aggregate.supersedes) != aggregate:
         raise RefusedError(ReasonCode.BINDING_MISMATCH, f"{aggregate.id} is not the aggregate of these settlements")
     children = current(graph, settlements)
     if accepted:
@@ -120,7 +120,8 @@ def _check_person(graph: Graph, by: str) -> None:
 def _check_complete(graph: Graph, children: Sequence[Settlement], head_commit: str | None) -> None:
     join = graph.aggregation.join or Join(kind=JoinKind.ALL)
     done = [child.node for child in children if child.outcome != Outcome.REJECTED]
-    enough = graph.aggregation.id in passed_nodes(graph, done)
+    chosen = {child.node: child.choices for child in children}
+    enough = graph.aggregation.id in passed_nodes(graph, done, chosen)
     if join.kind == JoinKind.SELECTION and all(child.outcome != Outcome.SELECTED for child in children):
         raise RefusedError(ReasonCode.GS_206, f"run {graph.run} has no selected node, so there is nothing to accept")
     if not enough or not head_commit:
