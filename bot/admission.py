@@ -4,6 +4,7 @@ A run's id is derived from the delivery that asked for it, so that a redelivery,
 module, submits the same run again and never a second one.
 """
 
+import datetime as dt
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from execution.runs import Run, Source
 from governance.states import RunState
 
 RUN_ID_DIGITS = 16
+OVERTAKEN_MS = 1_000  # GitHub's times are whole seconds
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Request:
         title, body: sanitised text.
         intent_sha256: hash of the original text.
         constraints, agents: as `execution.runs.Run`.
+        asked_ms: when it was asked for by GitHub's clock, milliseconds since the epoch; None when nobody says.
     """
 
     guid: str
@@ -43,6 +46,7 @@ class Request:
     intent_sha256: str
     constraints: tuple[str, ...] = ISSUE_CONSTRAINTS
     agents: tuple[str, ...] = ()
+    asked_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,12 @@ class Admitted:
     Attributes:
         run: the run that stands now.
         started: False when another run of the issue was active, and `run` is that one.
+        late: the request was overtaken: a run that began after it, `run`, has granted it already.
     """
 
     run: Run
     started: bool
+    late: bool = False
 
 
 def request_from_issue(guid: str, repository: Repository, installation: int, requester: str, issue: Issue) -> Request:
@@ -70,7 +76,15 @@ def request_from_issue(guid: str, repository: Repository, installation: int, req
         title=intent.title,
         body=intent.body,
         intent_sha256=intent.sha256,
+        asked_ms=_milliseconds(issue.updated_at),
     )
+
+
+def _milliseconds(time: str) -> int | None:
+    try:
+        return int(dt.datetime.fromisoformat(time).timestamp() * 1000)
+    except ValueError:
+        return None
 
 
 async def start_run(context: Context, request: Request) -> Admitted:
@@ -79,11 +93,21 @@ async def start_run(context: Context, request: Request) -> Admitted:
     async with context.lock(name, request.issue):
         runs = await context.runs.runs_of_issue(name, request.issue)
         run = _run(request, runs, context.clock_ms())
+        if (granted := _granted(request, runs, run.id)) is not None:
+            return Admitted(granted, started=False, late=True)
         active = next((other for other in runs if is_active(other) and other.id != run.id), None)
         if active is not None:
             return Admitted(active, started=False)
         await context.runs.submit(run)
         return Admitted(run, started=True)
+
+
+def _granted(request: Request, runs: Sequence[Run], own: str) -> Run | None:
+    """A run that began clearly after this was asked for: the reconcile loop saw the wish before its delivery came."""
+    if request.asked_ms is None or any(run.id == own for run in runs):
+        return None
+    after_ms = request.asked_ms + OVERTAKEN_MS
+    return next((run for run in runs if run.created_ms >= after_ms), None)
 
 
 def is_active(run: Run) -> bool:

@@ -57,6 +57,7 @@ class Issue(Part):
     body: str | None = None
     state: str = "open"
     pull_request: dict[str, object] | None = None
+    updated_at: str = ""
 
 
 class App(Part):

@@ -43,3 +43,11 @@ def closing_needs_permission(login: str, run: Run) -> str:
         f"@{login} closed the issue without write permission, so run `{run.workflow}` goes on. "
         f"A maintainer can stop it with `{COMMAND_WORD} cancel`."
     )
+
+
+def label_again(login: str) -> str:
+    """The label was seen late, and the text may not be what was looked at."""
+    return (
+        f"@{login} set the label `{LABEL}` while OPTR could not hear it. Since then the issue was touched, and its "
+        "author could have changed what it asks for. No run was started: read it once more and set the label again."
+    )

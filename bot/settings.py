@@ -26,6 +26,9 @@ TIMEOUT_MS_MAX = 86_400_000
 PORT_DEFAULT = 8080
 WRITE_INTERVAL_MS_DEFAULT = 1_000
 WRITE_INTERVAL_MS_MAX = 60_000
+RECONCILE_MS_DEFAULT = 300_000
+RECONCILE_MS_MIN = 100
+RECONCILE_MS_MAX = 86_400_000
 
 
 class SandboxChoice(StrEnum):
@@ -131,6 +134,14 @@ TABLE: tuple[Setting, ...] = (
         "a GitHub Enterprise Server without limits needs less",
         f"Give a whole number of milliseconds from 0 to {WRITE_INTERVAL_MS_MAX}",
         default=str(WRITE_INTERVAL_MS_DEFAULT),
+    ),
+    Setting(
+        "OPTR_RECONCILE_INTERVAL",
+        "reconcile_ms",
+        "Time between two comparisons of GitHub with what OPTR knows (lost deliveries, labels without a run, checks, "
+        "pull requests), in milliseconds; the first comes at the start",
+        f"Give a whole number of milliseconds from {RECONCILE_MS_MIN} to {RECONCILE_MS_MAX}",
+        default=str(RECONCILE_MS_DEFAULT),
     ),
     Setting(
         "OPTR_HOST",
@@ -401,6 +412,7 @@ class Settings(LocalSettings):
     github_api: BaseUrl = "https://api.github.com"
     github_url: BaseUrl = "https://github.com"
     write_interval_ms: int = Field(default=WRITE_INTERVAL_MS_DEFAULT, ge=0, le=WRITE_INTERVAL_MS_MAX)
+    reconcile_ms: int = Field(default=RECONCILE_MS_DEFAULT, ge=RECONCILE_MS_MIN, le=RECONCILE_MS_MAX)
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     port: int = Field(default=PORT_DEFAULT, ge=0, le=65_535)
     database_url: Annotated[SecretStr, AfterValidator(_postgresql)] | None = None

@@ -17,12 +17,16 @@ from bot.github.checks import CheckRuns
 from bot.github.comments import Comments
 from bot.github.copilot import CopilotGitHub
 from bot.github.git import GitRemote
+from bot.github.hooks import AppHooks
 from bot.github.installations import GitHubSettings, Installations
+from bot.github.survey import Survey
 from bot.github.view import InstallationView
 from bot.handlers import all_handlers
 from bot.ledgers import Ledgers
 from bot.models_file import operator_registry
 from bot.ports import Context
+from bot.reconcile.loop import Reconciler, Sides
+from bot.reconcile.runs import RunKeeper
 from bot.router import Dispatcher
 from bot.server import Deps
 from bot.settings import SandboxChoice, Settings
@@ -31,6 +35,7 @@ from execution.engine import Engine
 from execution.sandbox import SandboxError
 from execution.sandbox.probe import choose_sandbox
 from execution.store import Store, StoredCheckpoints
+from execution.upkeep import Upkeep
 from execution.world import World
 
 STATE_FILE = "state.db"
@@ -84,6 +89,7 @@ class App:
         self._forge = GitHubForge(self._installations, remote, ledgers, self._gate, checks, self._comments)
         self._engine: Engine | None = None
         self._dispatcher: Dispatcher | None = None
+        self._reconciling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Probe the sandbox, ask GitHub who we are, then resume and take work.
@@ -126,9 +132,25 @@ class App:
         self._dispatcher = Dispatcher(all_handlers(), context)
         await engine.start()
         self._engine = engine
+        self._reconciling = asyncio.create_task(self._reconciler(context, engine, Upkeep(world)).forever())
+
+    def _reconciler(self, context: Context, engine: Engine, upkeep: Upkeep) -> Reconciler:
+        survey = Survey(self._installations)
+        sides = Sides(
+            survey=survey,
+            hooks=AppHooks(self._installations.app),
+            inbox=upkeep,
+            taker=engine,
+            keeper=RunKeeper(context, upkeep, survey),
+            handles=all_handlers().handles,
+        )
+        return Reconciler(context, sides, self._settings.reconcile_ms / MILLISECONDS)
 
     async def stop(self) -> None:
         """Stop the engine; unfinished work is resumed at the next start."""
+        if self._reconciling is not None:
+            self._reconciling.cancel()
+            await asyncio.wait([self._reconciling])
         if self._engine is not None:
             await self._engine.stop()
 

@@ -117,8 +117,12 @@ class Store:
         """Every run that is not closed, newest first."""
         return self._runs(_RUNS.c.closed.is_(False))
 
-    def _runs(self, *conditions: sa.ColumnElement[bool]) -> list[Run]:
-        query = sa.select(_RUNS.c.data).where(*conditions).order_by(_RUNS.c.created_ms.desc(), _RUNS.c.id)
+    def closed_since(self, since_ms: int, most: int) -> list[Run]:
+        """At most `most` closed runs asked for since then, newest first."""
+        return self._runs(_RUNS.c.closed.is_(True), _RUNS.c.created_ms >= since_ms, most=most)
+
+    def _runs(self, *conditions: sa.ColumnElement[bool], most: int | None = None) -> list[Run]:
+        query = sa.select(_RUNS.c.data).where(*conditions).order_by(_RUNS.c.created_ms.desc(), _RUNS.c.id).limit(most)
         with self._engine.connect() as connection:
             return [Run.model_validate_json(data) for data in connection.execute(query).scalars()]
 

@@ -1,5 +1,6 @@
 """The parts of GitHub's REST answers that we read; unknown members are ignored, wrong types are refused."""
 
+import datetime as dt
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -55,6 +56,7 @@ class CheckRunObject(Part):
     html_url: str | None = None
     app: AppRef | None = None
     output: CheckOutput = CheckOutput()
+    started_at: dt.datetime | None = None
 
 
 class Ref(Part):

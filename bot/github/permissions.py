@@ -66,5 +66,8 @@ Minted by itself and only for agents of type `github-copilot`; an App whose oper
 https://github.com/github/copilot-sdk
 """
 
+METADATA_PERMISSIONS = needed_for(())
+"""The token that lists an installation's repositories."""
+
 APP_PERMISSIONS = needed_for(Operation)
 """What the App asks of an installation."""

@@ -74,7 +74,7 @@ class Scope:
 
     Attributes:
         installation: GitHub installation id.
-        repository: repository name without its owner; an installation has one owner.
+        repository: repository name without its owner; an installation has one owner. Empty for all of them.
         permissions: name and level pairs, sorted.
     """
 
@@ -130,7 +130,9 @@ class InstallationTokens:
 
     async def _mint(self, scope: Scope) -> InstallationToken:
         path = f"/app/installations/{scope.installation}/access_tokens"
-        body = {"repositories": [scope.repository], "permissions": dict(scope.permissions)}
+        body: dict[str, object] = {"permissions": dict(scope.permissions)}
+        if scope.repository:
+            body["repositories"] = [scope.repository]
         answer = await self._app.post(path, data=body)
         try:
             expires = dt.datetime.fromisoformat(answer["expires_at"])

@@ -31,7 +31,7 @@ async def start(context: Context, delivery: Delivery) -> None:
     admitted = await start_run(context, request)
     if admitted.started:
         await github.react(repository, issue=number, comment=None, content="eyes")
-    else:
+    elif not admitted.late:
         run = admitted.run
         marker = replies.already_running_marker(run)
         await github.comment_once(repository, number, marker, replies.already_running(run))

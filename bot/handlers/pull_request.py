@@ -1,9 +1,9 @@
 """A pull request of ours changes: the gate judges its head again, or the run ends with it."""
 
+from bot.fate import fate_of
 from bot.payloads import PullRequestEvent
 from bot.ports import Context
 from bot.router import Delivery, Router
-from governance.states import RunOutcome
 
 router = Router()
 
@@ -16,17 +16,8 @@ async def conclude(context: Context, delivery: Delivery) -> None:
     run = await context.runs.run_of_pull_request(event.repository.full_name, pull.number)
     if run is None or event.sender.login == context.own_login:
         return  # not ours, or closed by us, who recorded the reason before closing it
-    actor = (pull.merged_by if pull.merged else None) or event.sender
-    outcome = RunOutcome.ACCEPTED if pull.merged else RunOutcome.REJECTED
-    facts = {
-        "pull_request": str(pull.number),
-        "merged": "true" if pull.merged else "false",
-        "head": pull.head.sha,
-        "actor_type": "bot" if actor.is_bot else "human",
-    }
-    if pull.merged and pull.merge_commit_sha:
-        facts["merge_commit"] = pull.merge_commit_sha
-    await context.runs.conclude(run.id, outcome, actor.login, facts)
+    fate = fate_of(pull, event.sender)
+    await context.runs.conclude(run.id, fate.outcome, fate.by, fate.facts)
 
 
 @router.on("pull_request", "opened", "reopened", "synchronize", "edited", "ready_for_review")
