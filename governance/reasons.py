@@ -14,6 +14,7 @@ from governance.patch import PatchCode
 from governance.patch_reasons import PATCH_REASONS, PATCH_WARNINGS
 from governance.rule_reasons import NODE_REASONS, RECORD_REASONS
 from governance.run_reasons import CANDIDATE_REASONS, INFO_REASONS, RUN_REASONS
+from governance.trust_reasons import TRUST_REASONS
 
 __all__ = ["CODES", "REGISTRY", "Explanation", "PatchCode", "ReasonCode", "RefusedError", "Severity", "markdown"]
 
@@ -27,6 +28,7 @@ def _explained(rows: Mapping[_Code, tuple[str, str, str]], severity: Severity) -
 REGISTRY: Mapping[str, Explanation] = MappingProxyType(
     _explained(NODE_REASONS, Severity.NODE)
     | _explained(FLOW_REASONS, Severity.NODE)
+    | _explained(TRUST_REASONS, Severity.NODE)
     | _explained(RECORD_REASONS, Severity.RUN)
     | _explained(RUN_REASONS, Severity.RUN)
     | _explained(CANDIDATE_REASONS, Severity.CANDIDATE)

@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ledger import durable
 from ledger.checkpoint import Checkpoint
@@ -18,6 +20,7 @@ from ledger.note import ED25519, Note, Signature, VerifierKey, check_name, unbas
 
 SEED_BYTES = 32
 KEY_FILE_BYTES_MAX = 4096  # bytes read from a key file
+_DERIVED = b"optr/derived-key/1"  # the salt keeps these keys apart from any other use of the seed
 _PREFIX = "PRIVATE+KEY+"
 
 
@@ -47,6 +50,14 @@ class Signer:
     def sign(self, message: bytes) -> bytes:
         """Return the Ed25519 signature over `message`, 64 bytes; the same message always gives the same bytes."""
         return self._key.sign(message)
+
+    def derive(self, purpose: str) -> "Signer":
+        """A further key that only the holder of this one can make: HKDF-SHA256 (RFC 5869) of the seed and `purpose`.
+
+        The same purpose gives the same key. Neither the derived keys nor their signatures tell anything about this key.
+        """
+        hkdf = HKDF(algorithm=SHA256(), length=SEED_BYTES, salt=_DERIVED, info=purpose.encode())
+        return Signer(self.origin, hkdf.derive(self._key.private_bytes_raw()))
 
     def sign_checkpoint(self, size: int, root: bytes) -> bytes:
         """Return the signed note over the tree head of this ledger."""

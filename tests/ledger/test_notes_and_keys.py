@@ -158,3 +158,10 @@ def test_a_signer_does_not_show_its_secret() -> None:
 def test_errors_share_one_base() -> None:
     assert issubclass(NoteError, LedgerError)
     assert issubclass(KeyFileError, LedgerError)
+
+
+def test_a_derived_key_is_the_same_again_and_like_no_other() -> None:
+    signer = Signer("optr/ada/parser", bytes(32))
+    keys = {signer.derive(purpose).vkey.public for purpose in ("", "human:ada", "human:adb", "agent:ada")}
+    assert len(keys | {signer.vkey.public, Signer("other", bytes(range(32))).derive("human:ada").vkey.public}) == 6
+    assert signer.derive("human:ada").sign(b"x") == Signer("optr/ada/parser", bytes(32)).derive("human:ada").sign(b"x")
