@@ -4,6 +4,7 @@ YAML 1.1 through PyYAML's safe loader (https://yaml.org/spec/1.1/), made narrowe
 and no tags, because a reader of a rule file must be able to believe what the page shows.
 """
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -41,15 +42,30 @@ def load_model(data: bytes, model: type[M], path: str, *, first_line: int = 1) -
     Raises:
         ConfigError: not UTF-8, not YAML, or not the model; names the line, the key and what to write instead.
     """
+    return load_located(data, model, path, first_line=first_line)[0]
+
+
+def load_located(data: bytes, model: type[M], path: str, *, first_line: int = 1) -> tuple[M, Mapping[Path, int]]:
+    """See `load_model`; beside the model, the line of each value, by the keys and places that lead to it."""
+    plain, lines = load_plain(data, path, first_line=first_line)
+    try:
+        return model.model_validate(plain), lines
+    except ValidationError as error:
+        raise _explain(error, model, path, first_line, dict(lines)) from None
+
+
+def load_plain(data: bytes, path: str, *, first_line: int = 1) -> tuple[dict[str, Any], Mapping[Path, int]]:
+    """The mapping that the file holds, not validated, and the line of each value.
+
+    Raises:
+        ConfigError: not UTF-8, not YAML, or no mapping.
+    """
     root = _compose(data, path, first_line)
     lines: dict[Path, int] = {}
     plain = {} if root is None else _plain(root, path, first_line, (), lines)
     if not isinstance(plain, dict):
         raise ConfigError(f"{path}:{first_line}:1", "the file must be a mapping", "Write `key: value` lines")
-    try:
-        return model.model_validate(plain)
-    except ValidationError as error:
-        raise _explain(error, model, path, first_line, lines) from None
+    return plain, lines
 
 
 def _compose(data: bytes, path: str, first_line: int) -> yaml.Node | None:

@@ -2,7 +2,7 @@
 
 import re
 
-from governance.graph import EdgeType, Graph, Node, NodeType
+from governance.graph import Edge, EdgeType, Graph, Node, NodeType
 
 LABEL_MAX = 80  # characters of one label, before escaping
 
@@ -21,16 +21,28 @@ def mermaid(graph: Graph) -> str:
     """A Mermaid flowchart: generated ids, labels with every other character than letters and digits escaped."""
     ids = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
     nodes = [f"  {ids[node.id]}{_shape(node)}" for node in graph.nodes]
-    edges = [f"  {ids[edge.source]} {_ARROWS[edge.type]} {ids[edge.target]}" for edge in graph.edges]
+    edges = [f"  {ids[edge.source]} {_arrow(edge)} {ids[edge.target]}" for edge in graph.edges]
     return "\n".join(["flowchart TD", *nodes, *edges]) + "\n"
+
+
+def edge_label(edge: Edge) -> str:
+    """What flows over an edge and what it asks for; empty for an edge that only waits."""
+    asked = "" if edge.when is None else f"{edge.when[0]} = {edge.when[1]}"
+    return "; ".join(part for part in (", ".join(edge.fields), asked) if part)
+
+
+def _arrow(edge: Edge) -> str:
+    label = _escaped(edge_label(edge))
+    return f'{_ARROWS[edge.type]}|"{label}"|' if label else _ARROWS[edge.type]
 
 
 def _shape(node: Node) -> str:
     left, right = _SHAPES[node.type]
-    return f'{left}"{_escaped(_label(node))}"{right}'
+    return f'{left}"{_escaped(node_label(node))}"{right}'
 
 
-def _label(node: Node) -> str:
+def node_label(node: Node) -> str:
+    """What a node is called: its id, who works there or what it needs."""
     if node.agent is not None:
         return f"{node.id} {node.agent}"
     if node.join is not None:

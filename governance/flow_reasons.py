@@ -16,3 +16,13 @@ FLOW_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
         ),
     }
 )
+
+WORKFLOW_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
+    {
+        ReasonCode.WORKFLOW_INVALID: (
+            "WORKFLOW_INVALID",
+            "The workflow is not one that can be run: an unknown pattern, role or node, a capability that is not held.",
+            "Correct what the message names; `optr workflow check FILE` tries it without a run.",
+        ),
+    }
+)

@@ -217,9 +217,15 @@ def _check_names(graph: Graph) -> None:
 
 
 def _check_acyclic(graph: Graph) -> None:
-    caught = sorted({node.id for node in graph.nodes} - set(_kahn(graph)))
+    caught = {node.id for node in graph.nodes} - set(_kahn(graph))
+    following = _successors(graph)
+    # What only waits behind a circle is not a part of it.
+    while ends := {id_ for id_ in caught if not caught.intersection(following[id_])}:
+        caught -= ends
     if caught:
-        raise RefusedError(ReasonCode.GS_202, f"these nodes wait for each other in a circle: {', '.join(caught)}")
+        raise RefusedError(
+            ReasonCode.GS_202, f"these nodes wait for each other in a circle: {', '.join(sorted(caught))}"
+        )
 
 
 def _check_shape(graph: Graph) -> None:

@@ -15,6 +15,8 @@ from bot.settings_page import table as settings_table
 from execution.agents.profiles import LimitsPart, Profile
 from execution.config import Config
 from execution.records import Limits
+from execution.workflowfile import GraphFile, NodePart
+from governance.patterns import PATTERNS
 from governance.states import TRANSITIONS, RunOutcome, RunState
 from tools.reference import table
 
@@ -51,11 +53,41 @@ def profile_reference() -> str:
     return table(Profile, leave_out=frozenset({"instructions"}), explained_by={LimitsPart: Limits})
 
 
+def pattern_reference() -> str:
+    """The patterns: roles with how many agents each takes, and options with their bounds."""
+    lines = ["| pattern | roles | options | what happens |", "|---|---|---|---|"]
+    for pattern in PATTERNS.values():
+        roles = ", ".join(f"`{role}` {_bounds(*bounds)}" for role, bounds in pattern.roles.items())
+        options = ", ".join(
+            f"`{name}` {setting.default} ({_bounds(setting.least, setting.most)})"
+            for name, setting in pattern.options.items()
+        )
+        lines.append(f"| `{pattern.name}` | {roles} | {options or 'none'} | {pattern.summary} |")
+    return "\n".join(lines) + "\n"
+
+
+def _bounds(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def graph_file_reference() -> str:
+    """The keys of a workflow that is written node by node."""
+    return table(GraphFile, leave_out=frozenset({"nodes"}))
+
+
+def node_reference() -> str:
+    """The keys of one node of such a workflow."""
+    return table(NodePart)
+
+
 PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("README.md", "states"): states,
     ("docs/configuration.md", "settings"): settings_table,
     ("docs/configuration.md", "optr.yml"): config_reference,
     ("docs/configuration.md", "profiles"): profile_reference,
+    ("docs/workflows.md", "patterns"): pattern_reference,
+    ("docs/workflows.md", "graph file"): graph_file_reference,
+    ("docs/workflows.md", "node"): node_reference,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from bot.cli import demo, execute, init, new_agent, score, serve, verify_ledger
+from bot.cli import demo, execute, init, new_agent, score, serve, verify_ledger, workflow
 from bot.cli.output import complain, emit
 from bot.exit_codes import ExitCode
 
@@ -52,7 +52,15 @@ def build() -> typer.Typer:
     app.command(epilog=score.EPILOG)(score.score)
     app.command("verify-ledger", epilog=verify_ledger.EPILOG)(verify_ledger.verify_ledger)
     app.command(epilog=serve.EPILOG)(serve.serve)
+    app.add_typer(_workflow(), name="workflow")
     return app
+
+
+def _workflow() -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, help="Check and draw workflow files.", rich_markup_mode="markdown")
+    group.command(epilog=workflow.CHECK_EPILOG)(workflow.check)
+    group.command(epilog=workflow.DRAW_EPILOG)(workflow.draw)
+    return group
 
 
 def run(argv: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from typer.main import get_command
 
@@ -79,14 +80,22 @@ def page() -> str:
 
 
 def _commands() -> Iterable[str]:
-    group = get_command(build())
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in all_commands(get_command(build())):
         meaning = (command.help or "").split("\n\n")
         rows = "\n".join(_parameter(parameter) for parameter in command.params if parameter.name != "help")
         examples = "\n".join(command.epilog.split("\n\n")[1:])
         said = "\n\n".join(" ".join(paragraph.split()) for paragraph in meaning)
         yield f"## `optr {name}`\n\n{said}\n\n"
         yield f"| Option | Default | Meaning |\n|---|---|---|\n{rows}\n\n```sh\n{examples}\n```\n\n"
+
+
+def all_commands(group: Any, before: str = "") -> Iterable[tuple[str, Any]]:
+    """Every command that does something, by all the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from all_commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _parameter(parameter: object) -> str:

@@ -7,6 +7,7 @@ import pytest
 from typer.main import get_command
 
 from bot.cli.app import build
+from bot.cli.reference import all_commands
 from bot.commands.registry import COMMANDS
 from bot.exit_codes import ExitCode
 from bot.settings import TABLE
@@ -31,8 +32,7 @@ def words(name: str) -> set[str]:
 
 def test_every_command_and_option_is_on_the_page() -> None:
     shown = page("cli.md")
-    group = get_command(build())
-    for name, command in group.commands.items():
+    for name, command in all_commands(get_command(build())):
         section = shown.partition(f"## `optr {name}`\n")[2].partition("\n## ")[0]
         assert section, name
         for parameter in command.params:
@@ -41,14 +41,15 @@ def test_every_command_and_option_is_on_the_page() -> None:
 
 
 def test_no_page_names_a_command_or_option_that_is_not_there() -> None:
-    group = get_command(build())
+    commands = dict(all_commands(get_command(build())))
     everywhere = {"--help", "--version", "--install-completion", "--show-completion"}
     for path in pages():
         for line in re.findall(r"\boptr ((?:[a-z]|-(?=[a-z]))+[^`\n|]*)", "\n".join(blocks(path, "sh"))):
             name, *rest = line.split("#")[0].split("&&")[0].split("||")[0].split()
-            if name not in group.commands:
+            name = name if name in commands else f"{name} {rest[0] if rest else ''}"
+            if name not in commands:
                 continue
-            known = {option for parameter in group.commands[name].params for option in parameter.opts} | everywhere
+            known = {option for parameter in commands[name].params for option in parameter.opts} | everywhere
             used = {word.partition("=")[0] for word in rest if word.startswith("--")}
             assert used <= known, (path.name, name, used - known)
 
