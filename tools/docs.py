@@ -29,6 +29,7 @@ WHOLE: Mapping[str, str] = {
     "docs/attacks.md": "tests.attacks.catalogue",
     "docs/cli.md": "bot.cli.reference",
     "docs/commands.md": "bot.commands",
+    "docs/conformance.md": "tools.conformance",
     "docs/invariants.md": "execution.invariants",
     "docs/reasons.md": "governance.reasons",
 }

@@ -45,6 +45,7 @@ def won(tmp_path_factory: pytest.TempPathFactory) -> Won:
     return Won(bench, before, status, base, bench.execute("fix", "--constraints", "tested,small"))
 
 
+@pytest.mark.covers("F3.03", "F3.25")
 def test_a_winner_ends_with_zero_and_its_branch_and_record_stand(won: Won) -> None:
     assert won.ran.code == 0, won.ran.err
     assert won.bench.branches() == ["datalake", "main", "optr/fix"]

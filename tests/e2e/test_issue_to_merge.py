@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.e2e.service import LABEL, Place, eventually
 
 
+@pytest.mark.covers("F3.01", "F3.02", "F3.35")
 def test_from_a_labelled_issue_to_the_wrap(place: Place) -> None:
     place.human("ada").post(f"{place.path}/labels", {"name": LABEL, "color": "5319e7"})
     issue = place.ask("ada")

@@ -97,6 +97,7 @@ def test_a_view_may_be_made_anew(store: Store) -> None:
     assert store.load("r", "view", Scoring).accept_score == "2"
 
 
+@pytest.mark.covers("F3.22")
 def test_of_many_consumers_one_gets_the_token_and_may_come_back(store: Store) -> None:
     store.issue_token("t")
     store.issue_token("t")

@@ -54,6 +54,7 @@ def test_a_token_permits_exactly_what_it_was_minted_for() -> None:
         ({"now_ms": 10**9}, ReasonCode.DISPATCH_EXPIRED),
     ],
 )
+@pytest.mark.covers("F3.21")
 def test_every_mismatch_has_its_own_reason(changes: dict[str, object], code: ReasonCode) -> None:
     with pytest.raises(RefusedError) as caught:
         check(token(), **presented(**changes))

@@ -55,6 +55,7 @@ def refusal(lines: bytes, code: ReasonCode) -> str:
         ((*GOOD[:2], T.SUB_PAC_EXECUTING, T.DISPATCH_REVOKED), NodeState.FAILED),
     ],
 )
+@pytest.mark.covers("F3.15", "F3.43")
 def test_the_states_of_a_node(types: tuple[EntryType, ...], state: NodeState) -> None:
     assert states(events("A1", *types)) == {"A1": state}
     assert states(at_once("A1", *types)) == {"A1": state}
@@ -87,6 +88,7 @@ def test_order_is_time_then_node_then_type_and_never_that_of_arrival() -> None:
 
 
 @given(st.permutations([STARTED, *events("A1", *GOOD), *events("A2", *GOOD[:3]), *events("B", *GOOD[:1])]))
+@pytest.mark.covers("F3.44")
 def test_any_order_of_arrival_gives_the_same_bytes(shuffled: list[NodeEvent]) -> None:
     lines = chain("run", shuffled)
     assert hashlib.sha256(lines).hexdigest() == hashlib.sha256(chain("run", sorted(shuffled, key=repr))).hexdigest()

@@ -96,6 +96,7 @@ def report(mandate: Mandate, choices: Mapping[str, str] | None = None, *violatio
     )
 
 
+@pytest.mark.covers("F3.11")
 def test_layers_hold_what_can_run_together(pipeline: Graph) -> None:
     assert [[node.id for node in layer] for layer in pipeline.layers] == [["PLAN"], ["WRITE"], ["AUDIT"]]
     contest = race(RUN, ["codex", "claude"], ["judge"])
@@ -135,6 +136,7 @@ def test_the_digest_covers_tasks_outputs_flows_and_choices(pipeline: Graph) -> N
         (edge("PLAN", "WRITE", when=("mood", "good")), "can never have 'good' as 'mood'"),
     ],
 )
+@pytest.mark.covers("F3.10")
 def test_an_edge_can_ask_only_for_what_its_source_declares(broken: Edge, words: str) -> None:
     with pytest.raises(RefusedError, match=words) as caught:
         graph_of(
@@ -163,6 +165,7 @@ def test_nothing_is_dispatched_or_reported_before_its_predecessor_passed(pipelin
     dispatch_gate(pipeline, "WRITE", {"PLAN": report(given["PLAN"])})
 
 
+@pytest.mark.covers("F3.39")
 def test_a_failure_blocks_everything_downstream_and_names_why(pipeline: Graph, intent: Intent) -> None:
     given = mandates(pipeline, intent)
     reports = {"PLAN": report(given["PLAN"], None, ("AGENT_FAILED", "it broke"))}
@@ -226,6 +229,7 @@ def test_a_quorum_counts_only_votes_that_say_yes() -> None:
     assert "JOIN" in passed_nodes(graph, everyone, {**votes, "V3": {"vote": "yes"}})
 
 
+@pytest.mark.covers("F3.14")
 def test_gs_207_for_an_input_that_the_graph_does_not_let_flow(pipeline: Graph, intent: Intent) -> None:
     given = mandates(pipeline, intent)
     assert given["WRITE"].data_inputs == ("PLAN.steps",)

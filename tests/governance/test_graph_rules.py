@@ -42,6 +42,7 @@ def refusal(nodes: tuple[Node, ...], *pairs: str) -> RefusedError:
     return caught.value
 
 
+@pytest.mark.covers("F3.04")
 def test_race_is_a_fan_out_into_one_selection() -> None:
     graph = race("run", ["codex", "claude"])
     assert [(node.id, node.agent) for node in graph.agent_nodes] == [("A1", "codex"), ("A2", "claude")]
@@ -63,6 +64,7 @@ def test_ten_racers_keep_their_declared_order() -> None:
     assert [node.id for node in graph.agent_nodes] == [f"A{number}" for number in range(1, 13)]
 
 
+@pytest.mark.covers("F3.05", "F3.47")
 def test_gs_202_names_the_nodes_of_the_cycle() -> None:
     nodes = (ROOT, agent("A"), agent("B"), joined(), END)
     error = refusal(nodes, "ROOT>A", "A>B", "B>A", "B>JOIN", "JOIN>END")
@@ -95,6 +97,7 @@ def test_gs_202_for_a_node_that_waits_for_itself() -> None:
         ((ROOT, agent("A"), joined(JoinKind.QUORUM, 2), END), ["ROOT>A", "A>JOIN", "JOIN>END"], "needs more"),
     ],
 )
+@pytest.mark.covers("F3.08")
 def test_a_malformed_graph_is_refused_with_its_fault(nodes: tuple[Node, ...], pairs: list[str], words: str) -> None:
     error = refusal(nodes, *pairs)
     assert error.code == ReasonCode.MAEG_INVALID
@@ -112,6 +115,7 @@ def test_a_malformed_graph_is_refused_with_its_fault(nodes: tuple[Node, ...], pa
         {"type": NodeType.TERMINAL, "join": Join(kind=JoinKind.ALL)},
     ],
 )
+@pytest.mark.covers("F3.09")
 def test_a_node_has_what_its_type_needs_and_nothing_else(fields: dict[str, object]) -> None:
     with pytest.raises(RefusedError) as caught:
         Node.model_validate({"id": "N", **fields})

@@ -132,6 +132,7 @@ def test_claims_never_turn_a_failure_into_a_pass(claims: dict[str, object]) -> N
     assert failed.violations[0] == ("CHECK_FAILED", "tests fail")
 
 
+@pytest.mark.covers("F3.20", "F3.26")
 def test_a_report_cannot_be_constructed_against_its_evidence(contest: Any) -> None:
     good = verdict(contest.mandates[0])
     bad = verdict(contest.mandates[0], violations=[("CHECK_FAILED", "x")])
@@ -169,6 +170,7 @@ def pipeline(intent: Intent, join: Join | None = None) -> tuple[Graph, dict[str,
     return graph, {mandate.node: mandate for mandate in issued}
 
 
+@pytest.mark.covers("F3.23", "F3.48")
 def test_gs_203_a_tester_never_starts_before_its_writers_passed(intent: Intent) -> None:
     graph, mandates = pipeline(intent)
     first, second = verdict(mandates["W1"]), verdict(mandates["W2"])
@@ -181,6 +183,7 @@ def test_gs_203_a_tester_never_starts_before_its_writers_passed(intent: Intent) 
         assert caught.value.code == ReasonCode.GS_203
 
 
+@pytest.mark.covers("F3.27", "F3.49")
 def test_gs_204_a_report_rests_on_passed_reports(intent: Intent) -> None:
     graph, mandates = pipeline(intent)
     with pytest.raises(RefusedError) as caught:
@@ -205,6 +208,7 @@ def test_a_report_of_another_run_or_node_opens_no_gate(intent: Intent) -> None:
         assert caught.value.code == ReasonCode.BINDING_MISMATCH
 
 
+@pytest.mark.covers("F3.24")
 def test_a_blocked_node_gets_a_report_that_names_its_blockers(intent: Intent) -> None:
     _, mandates = pipeline(intent)
     failed = verdict(mandates["W1"], violations=[("CHECK_FAILED", "x")])

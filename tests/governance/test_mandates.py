@@ -31,6 +31,7 @@ def parent() -> Mandate:
     )
 
 
+@pytest.mark.covers("F3.06", "F3.12", "F3.13", "F3.14")
 def test_issue_gives_every_agent_node_a_mandate_under_the_root(intent: Intent) -> None:
     graph = race("run", ["codex", "claude"])
     mandates = issue(graph, intent, paths=["src/**"], inputs={"base": A}, **LIMITS)
@@ -53,6 +54,7 @@ def test_the_intent_is_bound_through_the_parent(intent: Intent) -> None:
     assert first.parent != second.parent
 
 
+@pytest.mark.covers("F3.16")
 def test_narrow_tightens_and_binds_to_its_parent() -> None:
     child = narrow(parent(), node="B1", agent="claude", paths=("src/a/*.py",), tokens=7, inputs={"base": A})
     assert child.id == "Sub-PAC-run-B1"
@@ -96,6 +98,7 @@ def test_what_is_omitted_stays_and_what_is_emptied_allows_nothing() -> None:
         {"tools": ()},
     ],
 )
+@pytest.mark.covers("F3.18", "F3.46")
 def test_gs_201_whatever_argument_carries_the_loosening(changes: dict[str, object]) -> None:
     with pytest.raises(RefusedError) as caught:
         narrow(parent(), **changes)
@@ -133,6 +136,7 @@ def test_no_sequence_of_narrowings_gains_anything(steps: list[dict[str, Any]]) -
         assert lane_violations(mandate, [path])
 
 
+@pytest.mark.covers("F3.17", "F3.45")
 def test_gs_200_lane_is_measured_from_paths() -> None:
     assert lane_violations(parent(), ["src/a.py", "src/b/c.py"]) == ()
     assert lane_violations(parent(), ["src/a.py", "ci/\nx", "../src/a.py"]) == (
@@ -147,6 +151,7 @@ def test_many_lane_violations_are_counted() -> None:
     assert found[-1].startswith("30 more paths")
 
 
+@pytest.mark.covers("F3.52")
 def test_gs_207_inputs_beyond_the_manifest() -> None:
     assert side_channels(parent(), {"base": A}) == ()
     assert len(side_channels(parent(), {"base": B, "notes": A, "intent": B})) == 2

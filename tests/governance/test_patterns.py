@@ -111,6 +111,7 @@ class Registry:
         return "revoked" if agent == "eve" else None
 
 
+@pytest.mark.covers("F5.29")
 def test_the_builder_asks_the_registry() -> None:
     flow = two().connect("plan", "write", fields=("steps",))
     with pytest.raises(RefusedError, match=r"Agent bob missing required capability: code\.python"):
@@ -135,6 +136,7 @@ def test_the_builder_asks_the_registry() -> None:
         (Workflow().add_agent("w", "bob", capabilities=CANDIDATE_CAPABILITIES, checks=False), "checks must judge it"),
     ],
 )
+@pytest.mark.covers("F5.30")
 def test_the_builder_refuses_what_cannot_run(flow: Workflow, words: str) -> None:
     with pytest.raises(RefusedError, match=words):
         flow.build()

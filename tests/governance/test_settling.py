@@ -33,6 +33,7 @@ def refused(code: ReasonCode, call: Any, *args: Any, **kwargs: Any) -> RefusedEr
     return caught.value
 
 
+@pytest.mark.covers("F3.29")
 def test_settlement_binds_mandate_candidate_and_report(contest: Any) -> None:
     mandate = contest.mandates[0]
     report = contest.report(mandate)
@@ -71,6 +72,7 @@ def test_race_outcome(winner: str | None, outcome: Outcome, *, admissible: bool)
     assert race_outcome("A1", winner=winner, admissible=admissible) == outcome
 
 
+@pytest.mark.covers("F3.30", "F3.32")
 def test_aggregate_lists_children_in_node_order_under_an_rfc_6962_root(contest: Any) -> None:
     settlements = contest.settlements(winner="A2", rejected=["A3"])
     combined = aggregate(contest.graph, settlements)
@@ -101,6 +103,7 @@ def test_an_aggregate_with_a_forged_root_cannot_be_loaded(contest: Any) -> None:
             Aggregate.model_validate(combined.model_dump() | changes)
 
 
+@pytest.mark.covers("F3.31", "F3.33", "F3.50")
 def test_gs_205_names_the_node_without_settlement(contest: Any) -> None:
     error = refused(ReasonCode.GS_205, aggregate, contest.graph, contest.settlements()[:-1])
     assert "A3" in error.text
@@ -113,6 +116,7 @@ def test_settlements_of_another_run_or_twice_are_refused(contest: Any) -> None:
     refused(ReasonCode.BINDING_MISMATCH, aggregate, contest.graph, (*settlements, settlements[0]))
 
 
+@pytest.mark.covers("F3.07", "F3.34")
 def test_a_later_attempt_supersedes_the_earlier_one(contest: Any) -> None:
     settlements = contest.settlements(winner="A2", rejected=["A1"])
     again = narrow(contest.mandates[0], attempt=2)
@@ -178,6 +182,7 @@ def closed(graph: Graph, settlements: list[Settlement] | tuple[Settlement, ...],
     return wrap(graph, aggregate(graph, settlements), settlements, **(fields | changes))
 
 
+@pytest.mark.covers("F3.37")
 def test_wrap_names_every_node_and_what_it_closes(contest: Any) -> None:
     settlements = contest.settlements(rejected=["A3"])
     record = closed(contest.graph, settlements)
@@ -210,6 +215,7 @@ def test_gs_206_nothing_selected_nothing_accepted(contest: Any) -> None:
         (Join(kind=JoinKind.QUORUM, minimum=2), 2, False),
     ],
 )
+@pytest.mark.covers("F3.19", "F3.28", "F3.51")
 def test_gs_206_undeclared_partial_execution(intent: Intent, join: Join, rejected: int, *, enough: bool) -> None:
     outcomes = [Outcome.REJECTED] * rejected + [Outcome.COMPLETE] * (3 - rejected)
     graph, settlements = joined(intent, join, outcomes)
@@ -230,6 +236,7 @@ def test_no_agent_and_no_app_accepts(contest: Any, by: str) -> None:
     refused(ReasonCode.WRAP_NOT_HUMAN, closed, contest.graph, contest.settlements(), by=by)
 
 
+@pytest.mark.covers("F3.36")
 def test_a_wrap_needs_the_aggregate_of_its_settlements(contest: Any) -> None:
     other = aggregate(contest.graph, contest.settlements(winner="A2"))
     refused(
