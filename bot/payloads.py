@@ -143,3 +143,15 @@ class CheckRunEvent(Event):
     """`check_run.*`."""
 
     check_run: CheckRun
+
+
+class RequestedAction(Part):
+    """The button that was pressed."""
+
+    identifier: str
+
+
+class CheckRunAction(CheckRunEvent):
+    """`check_run.requested_action`."""
+
+    requested_action: RequestedAction

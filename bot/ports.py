@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from weakref import WeakValueDictionary
 
+from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
+from execution.artifacts import Plan
 from execution.result import RunResult
 from execution.runs import Run
 from governance.states import RunOutcome
@@ -103,6 +105,18 @@ class Gate(Protocol):
         ...
 
 
+class Desk(Protocol):
+    """The record, as commands read it."""
+
+    async def plan(self, run_id: str) -> Plan | None:
+        """A run's plan, None before it has one."""
+        ...
+
+    async def verify(self, run: Run) -> RecordedWinner:
+        """Verify the ledger as it stands on GitHub; what keeps us from it is the problem."""
+        ...
+
+
 @dataclass(frozen=True)
 class Context:
     """Everything a handler may reach.
@@ -111,6 +125,7 @@ class Context:
         runs: the engine.
         github: GitHub as seen by an installation.
         gate: the gate.
+        desk: the record.
         own_login: our account's login, `<app slug>[bot]`.
         app_id: our App's id.
         clock_ms: milliseconds since the epoch.
@@ -119,6 +134,7 @@ class Context:
     runs: RunEngine
     github: Callable[[int], GitHub]
     gate: Gate
+    desk: Desk
     own_login: str
     app_id: int
     clock_ms: Callable[[], int]

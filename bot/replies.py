@@ -32,6 +32,12 @@ def already_running_marker(run: Run) -> str:
     return f"already-running-{run.id}"
 
 
+def button_is_over(run: Run) -> str:
+    """A button of a state that is over."""
+    state = str(run.outcome or run.state).replace("_", " ")
+    return f"That button belongs to an earlier state; run `{run.workflow}` is {state} now, so nothing was done."
+
+
 def issue_is_closed() -> str:
     """Closed issues start nothing."""
     return f"This issue is closed, so no run was started. Reopen it, then set the label `{LABEL}` again."

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from bot.desk import RecordDesk
 from bot.errors import OptrError
 from bot.forge import GitHubForge
 from bot.gate_check import GitHubGate
@@ -82,7 +83,7 @@ class App:
         self._scratch = scratch
         self._installations = Installations(session, _github(settings), time.time, asyncio.sleep)
         remote = GitRemote(settings.state, settings.github_url, self._installations.git_token)
-        ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
+        self._ledgers = ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
         checks = CheckRuns(str(settings.app_id), time.time)
         self._comments = Comments(self._installations.login)
         self._gate = GitHubGate(self._installations, remote, ledgers, checks)
@@ -125,6 +126,7 @@ class App:
             runs=engine,
             github=lambda number: InstallationView(self._installations, self._comments, number),
             gate=self._gate,
+            desk=RecordDesk(world, self._ledgers),
             own_login=await self._installations.login(),
             app_id=self._settings.app_id,
             clock_ms=world.now_ms,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from bot.commands.declaration import Argument, Command
+from bot.commands.declaration import Argument, Command, Place
 from bot.names import COMMAND_WORD
 
 COMMENT_CHARACTERS_MAX = 65_536
@@ -92,14 +92,19 @@ def _parse_line(line: str, commands: Mapping[str, Command]) -> Invocation | Mist
     if command is None:
         return _unknown("command", words[0], list(commands))
     arguments: dict[str, tuple[str, ...]] = {}
+    free = [argument for argument in command.arguments if argument.place is not Place.NAMED]
     for word in words[1:]:
-        parsed = _argument(word, command)
+        placed = free.pop(0) if free and "=" not in word else None
+        parsed = _argument(f"{placed.name}={word}" if placed else word, command)
         if isinstance(parsed, Mistake):
             return parsed
         name, value = parsed
         if name in arguments:
             return Mistake(f"`{name}` is given twice. Usage: `{command.usage}`")
         arguments[name] = value
+    missing = [argument.form for argument in free if argument.place is Place.REQUIRED]
+    if missing:
+        return Mistake(f"`{missing[0]}` is missing, so nothing was done. Usage: `{command.usage}`")
     return Invocation(command.name, arguments)
 
 

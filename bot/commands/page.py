@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from bot.commands.declaration import Command
+from bot.commands.declaration import Argument, Command, Place
+from bot.names import COMMAND_WORD
 from bot.permissions import Permission
 
 HEADER = ("| Command | What it does | Who may | Example |", "|---|---|---|---|")
@@ -42,5 +43,9 @@ def _row(command: Command) -> str:
 def _arguments(commands: Iterable[Command]) -> Iterable[str]:
     for command in commands:
         if command.arguments:
-            lines = [f"- `{argument.name}={argument.form}`: {argument.meaning}\n" for argument in command.arguments]
-            yield f"\n## `{command.usage.split(' [')[0]}`\n\n{''.join(lines)}"
+            lines = [f"- `{_form(argument)}`: {argument.meaning}\n" for argument in command.arguments]
+            yield f"\n## `{COMMAND_WORD} {command.name}`\n\n{''.join(lines)}"
+
+
+def _form(argument: Argument) -> str:
+    return f"{argument.name}={argument.form}" if argument.place is Place.NAMED else argument.form

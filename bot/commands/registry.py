@@ -3,9 +3,22 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bot.commands import cancel, help, rerun, run, status  # noqa: A004 - the command's own name
+from bot.commands import (
+    cancel,
+    compare,
+    explain,
+    help,  # noqa: A004 - the command's own name
+    plan,
+    rerun,
+    run,
+    status,
+    verify,
+)
 from bot.commands.declaration import Command
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
-    {module.COMMAND.name: module.COMMAND for module in (help, status, run, cancel, rerun)}
+    {
+        module.COMMAND.name: module.COMMAND
+        for module in (help, status, plan, explain, compare, verify, run, cancel, rerun)
+    }
 )

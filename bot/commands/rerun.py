@@ -2,7 +2,7 @@
 
 from bot import replies
 from bot.admission import Request, start_run
-from bot.commands.declaration import Argument, Call, Command, comma_names
+from bot.commands.declaration import Argument, Call, Command, Place, comma_names, one_name
 from bot.payloads import Repository
 from bot.permissions import Permission
 from execution.runs import Run
@@ -31,7 +31,8 @@ async def handle(call: Call) -> str:
     newest = await call.newest_run()
     if newest is None:
         return NOTHING_YET
-    asked = request_again(call.guid, call.repository, call.sender, newest, call.arguments.get("agents", ()))
+    agents = call.arguments.get("agents") or call.arguments.get("agent", ())
+    asked = request_again(call.guid, call.repository, call.sender, newest, agents)
     admitted = await start_run(call.context, asked)
     return "" if admitted.started else replies.already_running(admitted.run)
 
@@ -42,5 +43,8 @@ COMMAND = Command(
     example="/optr rerun",
     permission=Permission.WRITE,
     handle=handle,
-    arguments=(Argument("agents", "a,b", "the agents that compete, instead of the last run's", comma_names),),
+    arguments=(
+        Argument("agent", "AGENT", "this agent alone tries again, in a run of its own", one_name, Place.OPTIONAL),
+        Argument("agents", "a,b", "the agents that compete, instead of the last run's", comma_names),
+    ),
 )

@@ -1,9 +1,17 @@
 """One file for each thing that happens on GitHub; `all_handlers` is the whole table."""
 
-from bot.handlers import check_run, issue_comment, issue_labeled, issues_closed, pull_request, pull_request_review
+from bot.handlers import (
+    check_button,
+    check_run,
+    issue_comment,
+    issue_labeled,
+    issues_closed,
+    pull_request,
+    pull_request_review,
+)
 from bot.router import Router
 
-_MODULES = (check_run, issue_comment, issue_labeled, issues_closed, pull_request, pull_request_review)
+_MODULES = (check_button, check_run, issue_comment, issue_labeled, issues_closed, pull_request, pull_request_review)
 
 
 def all_handlers() -> Router:

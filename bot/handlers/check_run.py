@@ -23,14 +23,14 @@ async def again(context: Context, delivery: Delivery) -> None:
         return
     if check.name == CHECK_GATE:
         await _judge(context, event)
-    elif check.name == CHECK_RUN and (run := await _run_of(context, event)) is not None:
+    elif check.name == CHECK_RUN and (run := await run_of(context, event)) is not None:
         await _rerun(context, delivery, event, run)
 
 
 async def _judge(context: Context, event: CheckRunEvent) -> None:
     repository = event.repository.full_name
     numbers = [link.number for link in event.check_run.pull_requests]
-    if not numbers and (run := await _run_of(context, event)) is not None and run.pull_request:
+    if not numbers and (run := await run_of(context, event)) is not None and run.pull_request:
         numbers = [run.pull_request]  # GitHub names no pull request when the head is in a fork
     for number in numbers:
         run = await context.runs.run_of_pull_request(repository, number)
@@ -53,7 +53,7 @@ async def _rerun(context: Context, delivery: Delivery, event: CheckRunEvent, run
         await github.comment_once(repository, run.issue, replies.already_running_marker(admitted.run), text)
 
 
-async def _run_of(context: Context, event: CheckRunEvent) -> Run | None:
+async def run_of(context: Context, event: CheckRunEvent) -> Run | None:
     """The run that a check speaks for; a run of another repository does not count, whatever the id says."""
     run = await context.runs.get(run_of_check(event.check_run.external_id or ""))
     return run if run is not None and run.repository == event.repository.full_name else None

@@ -7,6 +7,7 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.buttons import Button, buttons
 from bot.names import CHECK_RUN
 from bot.render.budget import CHECK_TEXT_BYTES_MAX, TITLE_CHARACTERS_MAX, Section, fit
 from bot.render.comparison import comparison, headline, verdict_line
@@ -62,6 +63,7 @@ class CheckRun:
         status, conclusion: conclusion exactly when completed.
         title: one line, plain text.
         summary, text: Markdown, at most 65,535 bytes each.
+        buttons: of that run, at most three.
     """
 
     name: str
@@ -72,6 +74,7 @@ class CheckRun:
     title: str
     summary: str
     text: str
+    buttons: tuple[Button, ...] = ()
 
     def create_payload(self, now_ms: int) -> dict[str, object]:
         """The body of `POST …/check-runs`."""
@@ -88,6 +91,8 @@ class CheckRun:
         }
         if self.conclusion is not None:
             body |= {"conclusion": self.conclusion.value, "completed_at": _iso(now_ms)}
+        if self.buttons:
+            body["actions"] = [button.payload(self.external_id) for button in self.buttons]
         return body
 
 
@@ -121,6 +126,7 @@ def run_check(result: RunResult) -> CheckRun:
         title=plain(_title(result), TITLE_CHARACTERS_MAX),
         summary=_summary(result),
         text=text,
+        buttons=buttons(result.state, result.outcome) if status is CheckStatus.COMPLETED else (),
     )
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
 from bot.ports import Context, Reaction
+from execution.artifacts import Plan
 from execution.result import RunResult
 from execution.runs import Run
 from governance.states import RunOutcome, RunState
@@ -126,12 +128,27 @@ class SimulatedGate:
 
 
 @dataclass
+class SimulatedDesk:
+    """Plans by run, and what the ledger says."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    winner: RecordedWinner = field(default_factory=lambda: RecordedWinner("nothing was recorded"))
+
+    async def plan(self, run_id: str) -> Plan | None:
+        return self.plans.get(run_id)
+
+    async def verify(self, run: Run) -> RecordedWinner:
+        return self.winner
+
+
+@dataclass
 class World:
     """One repository with its people: maria writes, otto reads, root administers."""
 
     github: SimulatedGitHub
     engine: SimulatedEngine
     gate: SimulatedGate
+    desk: SimulatedDesk
     context: Context
 
 
@@ -139,7 +156,7 @@ def make_world() -> World:
     """A fresh world; its clock ticks once a look."""
     people = {"maria": Permission.WRITE, "otto": Permission.READ, "root": Permission.ADMIN}
     github = SimulatedGitHub(people)
-    engine, gate, ticks = SimulatedEngine(github), SimulatedGate(), itertools.count(1_000)
+    engine, gate, desk, ticks = SimulatedEngine(github), SimulatedGate(), SimulatedDesk(), itertools.count(1_000)
 
     def of_installation(installation: int) -> SimulatedGitHub:
         assert installation == 5
@@ -149,11 +166,12 @@ def make_world() -> World:
         runs=engine,
         github=of_installation,
         gate=gate,
+        desk=desk,
         own_login=OWN_LOGIN,
         app_id=APP_ID,
         clock_ms=lambda: next(ticks),
     )
-    return World(github, engine, gate, context)
+    return World(github, engine, gate, desk, context)
 
 
 def _closed(run: Run) -> bool:

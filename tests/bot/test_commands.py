@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.buttons import buttons, pressed
 from bot.commands.grammar import Invocation, Mistake, parse_comment
 from bot.commands.page import page
 from bot.commands.registry import COMMANDS
@@ -273,9 +274,43 @@ def test_the_page_is_made_from_the_declarations() -> None:
 
 
 def test_every_example_works_and_every_usage_names_its_command() -> None:
-    assert list(COMMANDS) == ["help", "status", "run", "cancel", "rerun"]
+    reading = ["help", "status", "plan", "explain", "compare"]
+    assert list(COMMANDS) == [*reading, "verify", "run", "cancel", "rerun"]
     for command in COMMANDS.values():
         parsed = parse_comment(command.example, COMMANDS)
         assert isinstance(parsed, Invocation)
         assert parsed.name == command.name
         assert command.usage.startswith(f"/optr {command.name}")
+
+
+# Buttons and the record -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", list(RunState))
+@pytest.mark.parametrize("outcome", [None, *RunOutcome])
+def test_buttons_keep_github_s_limits_and_name_commands(state: RunState, outcome: RunOutcome | None) -> None:
+    shown = [button.payload("0123456789abcdef") for button in buttons(state, outcome)]
+    assert len(shown) <= 3
+    for button in shown:
+        assert (len(button["label"]), len(button["description"]), len(button["identifier"])) <= (20, 40, 20)
+        assert len(button["identifier"]) <= 20
+        assert len(button["description"]) <= 40
+        verb = pressed(button["identifier"], "0123456789abcdef", state, outcome)
+        assert verb == button["identifier"].partition(":")[0]
+        assert pressed(button["identifier"], "ffff456789abcdef", state, outcome) is None
+
+
+def test_positional_arguments_are_typed_and_required() -> None:
+    assert parse_comment("/optr compare codex claude", COMMANDS) == Invocation(
+        "compare", {"first": ("codex",), "second": ("claude",)}
+    )
+    assert parse_comment("/optr explain", COMMANDS) == Invocation("explain", {})
+    for body, answer in (
+        ("/optr compare codex", "`B` is missing"),
+        ("/optr compare codex ../x", "one name of lower case"),
+        ("/optr compare a b c", "`c` is no known argument"),
+        ("/optr rerun codex agents=a agents=b", "given twice"),
+    ):
+        found = parse_comment(body, COMMANDS)
+        assert isinstance(found, Mistake)
+        assert answer in found.text
