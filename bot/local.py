@@ -15,7 +15,7 @@ from typing import Any
 from bot.intent import sanitise
 from bot.local_request import LocalRequest
 from bot.models_file import operator_registry
-from bot.settings import SandboxChoice
+from bot.settings_table import SandboxChoice
 from execution.agents.build import ModelAccess
 from execution.agents.history import CommitHistory, ReadHistory, local_history
 from execution.discovery import NoRepositoryError, Place, locate

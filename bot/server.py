@@ -1,10 +1,11 @@
-"""The App's HTTP side: POST /webhook, GET /health, GET /ready.
+"""The App's HTTP side: POST /webhook, GET /health, GET /ready, and GET /metrics where the operator turned it on.
 
 Respond, then work: a delivery is verified, stored and answered; the engine handles it afterwards.
 """
 
 import asyncio
 import contextlib
+import hmac
 import json
 import logging
 import time
@@ -17,6 +18,7 @@ from multidict import CIMultiDictProxy
 
 from bot import logs, webhook
 from bot.errors import OptrError
+from bot.metrics import CONTENT_TYPE, Metrics
 from bot.ports import Intake
 from bot.settings import Settings
 
@@ -42,10 +44,12 @@ class Deps:
     Attributes:
         engine: stores deliveries; started and stopped with the server.
         handles: whether a handler exists for (event, action); other deliveries are answered and forgotten.
+        metrics: the process's counters.
     """
 
     engine: Intake
     handles: Callable[[str, str], bool]
+    metrics: Metrics
 
 
 @dataclass
@@ -74,6 +78,8 @@ def create_app(settings: Settings, deps: Deps) -> web.Application:
     app.router.add_post("/webhook", _webhook)
     app.router.add_get("/health", _health)
     app.router.add_get("/ready", _ready)
+    if settings.metrics_token is not None:
+        app.router.add_get("/metrics", _metrics)
     app.on_response_prepare.append(_secure)
     app.cleanup_ctx.append(_engine)
     return app
@@ -163,6 +169,7 @@ async def _webhook(request: web.Request) -> web.Response:
     with logs.delivery_id(verified.guid):
         status, word = await _take(request.app, verified, body)
         logs.event(_LOG, logging.INFO, f"delivery {word}", event=verified.event, action=verified.action, status=status)
+    request.app[_DEPS].metrics.delivered(verified.event, word)
     return web.json_response({"status": word, "delivery": verified.guid}, status=status)
 
 
@@ -211,6 +218,18 @@ async def _ready(request: web.Request) -> web.Response:
     return web.json_response({"status": "ready"})
 
 
+async def _metrics(request: web.Request) -> web.Response:
+    """The counters, for whoever holds the token; gauges are read from the database beside the event loop."""
+    token = request.app[_SETTINGS].metrics_token
+    presented = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+    if token is None or not hmac.compare_digest(presented, b"Bearer " + token.get_secret_value().encode()):
+        response = _error(401, "send OPTR_METRICS_TOKEN as a bearer token")
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+    page = await asyncio.to_thread(request.app[_DEPS].metrics.page)
+    return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
+
+
 @web.middleware
 async def _guard(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -226,6 +245,7 @@ async def _guard(
         response.headers.update({name: error.headers[name] for name in ("Allow",) if name in error.headers})
     except ConnectionError:
         response = _error(400, "the connection broke")
+    request.app[_DEPS].metrics.refused(response.status)
     logs.event(
         _LOG,
         logging.INFO,

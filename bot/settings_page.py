@@ -2,7 +2,7 @@
 
 import sys
 
-from bot.settings import TABLE, Setting
+from bot.settings_table import TABLE, Setting
 
 HEADER = ("| Variable | Default | Read by | What it does |", "|---|---|---|---|")
 

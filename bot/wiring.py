@@ -24,13 +24,15 @@ from bot.github.survey import Survey
 from bot.github.view import InstallationView
 from bot.handlers import all_handlers
 from bot.ledgers import Ledgers
+from bot.metrics import Metrics
 from bot.models_file import operator_registry
 from bot.ports import Context
 from bot.reconcile.loop import Reconciler, Sides
 from bot.reconcile.runs import RunKeeper
 from bot.router import Dispatcher
 from bot.server import Deps
-from bot.settings import SandboxChoice, Settings
+from bot.settings import Settings
+from bot.settings_table import SandboxChoice
 from execution.agents.build import ModelAccess
 from execution.engine import Engine
 from execution.sandbox import SandboxError
@@ -59,8 +61,11 @@ async def assemble(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     store = Store(_url(settings, STATE_FILE))
     try:
         async with aiohttp.ClientSession() as session:
-            app = App(settings, environ, session, store, scratch)
-            yield Deps(engine=app, handles=all_handlers().handles)
+            router = all_handlers()
+            metrics = Metrics(router.subscriptions())
+            metrics.watch(store, lambda: int(time.time() * MILLISECONDS))
+            app = App(settings, environ, session, store, scratch, metrics)
+            yield Deps(engine=app, handles=router.handles, metrics=metrics)
     finally:
         store.close()
         _sweep(scratch)
@@ -76,12 +81,14 @@ class App:
         session: aiohttp.ClientSession,
         store: Store,
         scratch: Path,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._settings = settings
         self._environ = environ
         self._store = store
         self._scratch = scratch
-        self._installations = Installations(session, _github(settings), time.time, asyncio.sleep)
+        self._installations = Installations(session, _github(settings), time.time, asyncio.sleep, metrics.called)
         remote = GitRemote(settings.state, settings.github_url, self._installations.git_token)
         self._ledgers = ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
         checks = CheckRuns(str(settings.app_id), time.time)
@@ -119,6 +126,7 @@ class App:
             ),
             scratch=self._scratch,
             clock=time.time,
+            observer=self._metrics,
         )
         lock = None if self._settings.database_url else self._settings.state / LOCK_FILE
         engine = Engine(world, _url(self._settings, ENGINE_FILE), lock, self._on_delivery)

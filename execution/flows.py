@@ -12,7 +12,7 @@ from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 
-from execution import crashpoints
+from execution import crashpoints, tracing
 from execution.artifacts import Plan
 from execution.gitcmd import GitError
 from execution.problems import RunProblem
@@ -180,9 +180,10 @@ async def _step(name: str, stage: Callable[..., Any], *args: Any, preemptible: b
     """Run a stage as a checkpointed step; problems of the run are final, everything else is tried again."""
 
     async def body() -> Any:
-        crashpoints.reach(f"before_{name}")
-        made = await stage(*args)
-        crashpoints.reach(f"after_{name}")
+        with tracing.step(name, *_subject(args)):
+            crashpoints.reach(f"before_{name}")
+            made = await stage(*args)
+            crashpoints.reach(f"after_{name}")
         return made
 
     return await DBOS.run_step_async(
@@ -196,6 +197,12 @@ async def _step(name: str, stage: Callable[..., Any], *args: Any, preemptible: b
         },
         body,
     )
+
+
+def _subject(args: Sequence[Any]) -> tuple[str, ...]:
+    """The run, or delivery, that a step works on, and its node: the plain words among its first arguments."""
+    words = (one for one in args[:3] if type(one) is str)  # outcomes and states are words of their own type
+    return tuple(words) if isinstance(args[0], World) else (str(args[0]),)
 
 
 def _may_pass(error: BaseException) -> bool:

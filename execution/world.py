@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from execution.agents.build import ModelAccess
+from execution.observation import Observer, Unwatched
 from execution.ports import Forge, Sandbox
 from execution.runs import Run
 from execution.store import Store
@@ -23,6 +24,7 @@ class World:
         scratch: directory for workspaces, on a local disk.
         clock: seconds since the epoch.
         nonce: an unguessable word, new at each call.
+        observer: told what happened, for metrics.
     """
 
     store: Store
@@ -32,6 +34,7 @@ class World:
     scratch: Path
     clock: Callable[[], float]
     nonce: Callable[[], str] = secrets.token_hex
+    observer: Observer = field(default_factory=Unwatched)
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""

@@ -50,6 +50,7 @@ def _state_directory(settings: "Settings") -> None:
 
 async def _serve(settings: "Settings") -> None:
     from bot import logs, server  # noqa: PLC0415 - heavy, and of no use to other commands
+    from bot.telemetry import tracing_to  # noqa: PLC0415
     from bot.wiring import assemble  # noqa: PLC0415
     from execution.redaction import secrets_of  # noqa: PLC0415
 
@@ -58,5 +59,6 @@ async def _serve(settings: "Settings") -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    async with assemble(settings, os.environ) as deps:
-        await server.serve(settings, deps, stop, lambda url: say(f"listening on {url}"))
+    with tracing_to(settings.otlp_endpoint):
+        async with assemble(settings, os.environ) as deps:
+            await server.serve(settings, deps, stop, lambda url: say(f"listening on {url}"))

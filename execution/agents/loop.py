@@ -11,9 +11,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from execution import tracing
 from execution.agents.prompt import system_prompt, task_message
 from execution.agents.report import parse_report, scrub
-from execution.models.conversation import CommandRequest, Conversation, ToolResult, Turn
+from execution.models.conversation import TOOL_NAME, CommandRequest, Conversation, ToolResult, Turn
 from execution.models.errors import ModelError, ModelErrorKind
 from execution.ports import Sandbox
 from execution.records import (
@@ -144,7 +145,8 @@ class Work:
             text = f"Not run: {request.problem}"
             self.account.steps.append(Step(thought=thought, command="", exit_code=None, output=text, duration_ms=0))
             return ToolResult(id=request.id, text=text)
-        result = await self.sandbox.run(self._command(request.command))
+        with tracing.tool(TOOL_NAME):
+            result = await self.sandbox.run(self._command(request.command))
         text = self._shown(result)
         self.account.steps.append(
             Step(

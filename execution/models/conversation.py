@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+from execution import tracing
 from execution.models.registry import ModelEntry, Prices
 from execution.records import Record, Usage
 
@@ -185,4 +186,37 @@ async def open_conversation(line: Line) -> AsyncIterator[Conversation]:
     # A driver imports its SDK, which takes up to a second: off the event loop, and only what a run needs.
     driver: Any = await asyncio.to_thread(import_module, f"execution.models.{line.entry.driver}")
     async with driver.connect(line) as conversation:
-        yield conversation
+        yield Traced(conversation, line.entry.model)
+
+
+class Traced:
+    """A conversation each of whose calls is a span (`execution.tracing`).
+
+    Args:
+        conversation: the driver's.
+        model: as the provider names it.
+    """
+
+    def __init__(self, conversation: Conversation, model: str) -> None:
+        self._conversation = conversation
+        self._model = model
+
+    async def say(self, text: str) -> Turn:
+        """See Conversation."""
+        return await self._call(self._conversation.say(text))
+
+    async def answer(self, results: Sequence[ToolResult]) -> Turn:
+        """See Conversation."""
+        return await self._call(self._conversation.answer(results))
+
+    async def ask(self, text: str, form: AnswerForm) -> Turn:
+        """See Conversation."""
+        return await self._call(self._conversation.ask(text, form))
+
+    async def _call(self, call: Awaitable[Turn]) -> Turn:
+        with tracing.chat(self._model) as span:
+            turn = await call
+            usage = turn.usage
+            span.set_attribute("gen_ai.usage.input_tokens", usage.fresh + usage.cached + usage.cache_write)
+            span.set_attribute("gen_ai.usage.output_tokens", usage.output)
+        return turn

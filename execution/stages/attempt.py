@@ -38,6 +38,8 @@ async def attempt(world: World, run_id: str, node: str) -> Tried:
     finally:
         await asyncio.to_thread(discard, workspace)
     world.store.put(run_id, tried_name(node), Tried(candidate=candidate, executed_ms=world.now_ms()))
+    made = candidate.attempt
+    world.observer.attempted(str(plan.profiles[node].type), made.outcome, made.usage)
     return world.store.load(run_id, tried_name(node), Tried)
 
 

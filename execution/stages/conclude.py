@@ -49,6 +49,7 @@ async def conclude(world: World, run_id: str, outcome: RunOutcome, by: str, fact
             facts |= {"problem": facts.get("problem") or str(refused), "code": str(ReasonCode.LEDGER_REFUSED)}
     problem, code = facts.get("problem"), facts.get("code", "")
     world.store.move(run_id, RunState.CLOSED, outcome=outcome, problem=problem, code=code)
+    world.observer.closed(outcome)
     return True
 
 

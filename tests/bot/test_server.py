@@ -17,6 +17,7 @@ import pytest
 from bot import logs, server, webhook
 from bot.errors import OptrError
 from bot.handlers import all_handlers
+from bot.metrics import Metrics
 from bot.server import Deps
 from bot.settings import Settings
 from execution.redaction import secrets_of
@@ -96,7 +97,7 @@ class Client:
 async def _served(settings: Settings, *, ready: bool = True) -> AsyncIterator[Client]:
     intake, stop = Intake(), asyncio.Event()
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    deps = Deps(engine=intake, handles=all_handlers().handles)
+    deps = Deps(engine=intake, handles=all_handlers().handles, metrics=Metrics(all_handlers().subscriptions()))
     serving = asyncio.create_task(server.serve(settings, deps, stop, listening.set_result))
     url = await listening
     async with aiohttp.ClientSession() as session:
@@ -295,7 +296,7 @@ def test_an_engine_that_cannot_start_ends_the_server_with_its_reason(settings: S
             raise RuntimeError("the database refuses us")
 
     async def scenario() -> None:
-        deps = Deps(engine=Broken(), handles=all_handlers().handles)
+        deps = Deps(engine=Broken(), handles=all_handlers().handles, metrics=Metrics(all_handlers().subscriptions()))
         with pytest.raises(RuntimeError, match="refuses us"):
             await server.serve(settings, deps, asyncio.Event())
 
@@ -306,7 +307,9 @@ def test_an_address_in_use_is_named_with_a_remedy(settings: Settings) -> None:
     async def scenario() -> None:
         async with _served(settings) as client:
             taken = settings.model_copy(update={"port": int(client.url.rpartition(":")[2])})
-            deps = Deps(engine=Intake(), handles=all_handlers().handles)
+            deps = Deps(
+                engine=Intake(), handles=all_handlers().handles, metrics=Metrics(all_handlers().subscriptions())
+            )
             with pytest.raises(OptrError, match="cannot listen") as caught:
                 await server.serve(taken, deps, asyncio.Event())
             assert "OPTR_PORT" in caught.value.remedy
@@ -330,7 +333,7 @@ def test_a_request_in_flight_is_finished_when_the_server_stops(settings: Setting
         intake, stop = Slow(), asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        deps = Deps(engine=intake, handles=all_handlers().handles)
+        deps = Deps(engine=intake, handles=all_handlers().handles, metrics=Metrics(all_handlers().subscriptions()))
         serving = asyncio.create_task(server.serve(settings, deps, stop, listening.set_result))
         async with aiohttp.ClientSession() as session:
             client = Client(await listening, session, intake, settings.webhook_secrets[0])

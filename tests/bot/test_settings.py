@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings import TABLE, LocalSettings, Settings, SettingsError
+from bot.settings import LocalSettings, Settings, SettingsError
 from bot.settings_page import table
+from bot.settings_table import TABLE
 
 
 def _problem(environ: dict[str, str]) -> dict[str, tuple[str, str]]:

@@ -10,7 +10,7 @@ from bot.cli.app import build
 from bot.cli.reference import all_commands
 from bot.commands.registry import COMMANDS
 from bot.exit_codes import ExitCode
-from bot.settings import TABLE
+from bot.settings_table import TABLE
 from execution.agents.build import DRIVERS
 from execution.agents.profiles import AgentType, Profile, parse_profile
 from execution.config import Config, load_config
