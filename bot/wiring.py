@@ -88,7 +88,9 @@ class App:
         self._environ = environ
         self._store = store
         self._scratch = scratch
-        self._installations = Installations(session, _github(settings), time.time, asyncio.sleep, metrics.called)
+        self._installations = Installations(
+            session, github_settings(settings), time.time, asyncio.sleep, metrics.called
+        )
         remote = GitRemote(settings.state, settings.github_url, self._installations.git_token)
         self._ledgers = ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
         checks = CheckRuns(str(settings.app_id), time.time)
@@ -176,7 +178,8 @@ class App:
         await self._dispatcher.on_delivery(guid, event, payload)
 
 
-def _github(settings: Settings) -> GitHubSettings:
+def github_settings(settings: Settings) -> GitHubSettings:
+    """Where GitHub is and who we are there, out of the settings."""
     return GitHubSettings(
         app_id=str(settings.app_id),
         private_key=settings.private_key.get_secret_value(),
@@ -187,10 +190,14 @@ def _github(settings: Settings) -> GitHubSettings:
 
 
 def _url(settings: Settings, file: str) -> str:
+    return database_url(settings) or f"sqlite:///{settings.state / file}"
+
+
+def database_url(settings: Settings) -> str | None:
+    """The PostgreSQL database as SQLAlchemy wants it named; None for SQLite."""
     if settings.database_url is None:
-        return f"sqlite:///{settings.state / file}"
-    scheme, _, rest = settings.database_url.get_secret_value().partition("://")
-    del scheme
+        return None
+    _, _, rest = settings.database_url.get_secret_value().partition("://")
     return f"postgresql+psycopg://{rest}"
 
 

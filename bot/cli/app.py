@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from bot.cli import demo, execute, init, new_agent, score, serve, verify_ledger, workflow
+from bot.cli import demo, doctor, execute, init, new_agent, score, serve, verify_ledger, workflow
 from bot.cli.output import complain, emit
 from bot.exit_codes import ExitCode
 
@@ -52,6 +52,7 @@ def build() -> typer.Typer:
     app.command(epilog=score.EPILOG)(score.score)
     app.command("verify-ledger", epilog=verify_ledger.EPILOG)(verify_ledger.verify_ledger)
     app.command(epilog=serve.EPILOG)(serve.serve)
+    app.command(epilog=doctor.EPILOG)(doctor.doctor)
     app.add_typer(_workflow(), name="workflow")
     return app
 
