@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from ledger import entry, merkle
 from ledger.errors import CanonicalError, EntryError, VersionError
 from ledger.faults import Fault, FaultFound
-from ledger.tiles import WIDTH, Edge, bundle, bundle_path
+from ledger.sweep import Swept
+from ledger.tiles import HEIGHT, WIDTH, Edge, bundle, bundle_path
 
 
 @dataclass
@@ -60,6 +61,27 @@ class Chain:
         if len(self.block) == WIDTH:
             full[bundle_path(read.seq // WIDTH)] = bundle(self.block)
         return read, full
+
+    def joins(self, swept: Swept) -> bool:
+        """Tell whether a block that was swept follows; if not, accepting its lines one by one names what is wrong."""
+        return (
+            swept.first == self.size
+            and swept.previous_hash == self.previous_hash
+            and swept.times[0] >= self.timestamp
+            and self.places.keys().isdisjoint(swept.ids)
+        )
+
+    def take(self, swept: Swept) -> dict[str, bytes]:
+        """Take in a block that `joins`; `block` is empty afterwards.
+
+        Returns:
+            The tiles above level 0 that became full by it, by path.
+        """
+        self.places.update(zip(swept.ids, range(swept.first, swept.first + WIDTH), strict=True))
+        self.previous_hash, self.timestamp = swept.hash, swept.times[1]
+        self.tree.append(swept.root, HEIGHT)
+        self.block.clear()
+        return dict(self.edge.add_tile(swept.root))
 
     def _check(self, read: entry.Entry, number: int) -> None:
         if read.true_hash() != read.hash:

@@ -135,11 +135,16 @@ def parse(line: bytes) -> Entry:
         timestamp=record["timestamp"],
         previous_hash=record["previousHash"],
         hash=record["hash"],
-        files=_files(record.get("files", {})),
+        files=spoken(record.get("files", {})),
     )
 
 
-def _files(value: object) -> Mapping[str, str]:
+def spoken(value: object) -> Mapping[str, str]:
+    """Return `value` if it is what a line's member `files` may hold: digests by path.
+
+    Raises:
+        EntryError: naming the first that is out of form.
+    """
     if not isinstance(value, dict):
         raise EntryError("field files must be an object of digests by path")
     for path, digest in value.items():
@@ -160,7 +165,13 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= TEXT_CHARS_MAX and value.isprintable()
 
 
-def _is_workflow(value: object) -> bool:
+def is_type(value: object) -> bool:
+    """Tell whether `value` may stand in a line's member `type`."""
+    return isinstance(value, str) and _TYPE.fullmatch(value) is not None
+
+
+def is_workflow(value: object) -> bool:
+    """Tell whether `value` may stand in a line's member `workflow`."""
     try:
         return isinstance(value, str) and check_workflow_name(value) == value
     except DraftError:
@@ -172,8 +183,8 @@ _SHAPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "seq": (_is_count, "an integer from 0"),
     "id": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
     "timestamp": (_is_count, "milliseconds since the epoch, an integer"),
-    "type": (lambda value: isinstance(value, str) and _TYPE.fullmatch(value) is not None, "an UPPER_CASE word"),
-    "workflow": (_is_workflow, "a workflow name"),
+    "type": (is_type, "an UPPER_CASE word"),
+    "workflow": (is_workflow, "a workflow name"),
     "run": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
     "actor": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
     "previousHash": (lambda value: value == GENESIS or _is_digest(value), 'a hex SHA-256, or "0" in the first line'),

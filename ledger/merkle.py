@@ -37,14 +37,17 @@ class Frontier:
         self.size = size
         self._peaks = list(peaks)
 
-    def append(self, leaf: bytes) -> None:
-        """Add one leaf hash; O(log n) at worst, O(1) amortised."""
-        carry = self.size
+    def append(self, leaf: bytes, height: int = 0) -> None:
+        """Add one leaf hash, or the root over 2^height leaves where the size is a multiple of that.
+
+        O(log n) at worst, O(1) amortised.
+        """
+        carry = self.size >> height
         while carry & 1:
             leaf = node_hash(self._peaks.pop(), leaf)
             carry >>= 1
         self._peaks.append(leaf)
-        self.size += 1
+        self.size += 1 << height
 
     @property
     def peaks(self) -> tuple[bytes, ...]:

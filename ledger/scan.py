@@ -1,6 +1,6 @@
 """Reading a ledger's lines in order, checking each; shared by verification and by the sequencer's start."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from ledger.chain import Chain
@@ -35,6 +35,15 @@ def lines(source: Source) -> Generator[bytes, None, None]:
     Raises:
         FaultFound: SEGMENTS or ABSENT.
     """
+    yield from lines_of(source, segments(source), 0)
+
+
+def segments(source: Source) -> list[str]:
+    """Return the paths of the segments, in order; the open one is the last.
+
+    Raises:
+        FaultFound: SEGMENTS or ABSENT.
+    """
     modes = source.modes()
     if OPEN_SEGMENT not in modes:
         raise FaultFound(Fault.SEGMENTS if modes else Fault.ABSENT, f"{OPEN_SEGMENT} is missing")
@@ -43,8 +52,16 @@ def lines(source: Source) -> Generator[bytes, None, None]:
     if sealed != wanted:
         odd = min(set(sealed) ^ set(wanted))
         raise FaultFound(Fault.SEGMENTS, f"{ascii(odd)[:200]} is {'not expected' if odd in modes else 'missing'}")
-    paths = [*wanted, OPEN_SEGMENT]
-    number = 0
+    return [*wanted, OPEN_SEGMENT]
+
+
+def lines_of(source: Source, paths: Sequence[str], before: int) -> Generator[bytes, None, None]:
+    """Yield the lines of some segments, in order; `before` lines precede them.
+
+    Raises:
+        FaultFound: SEGMENTS.
+    """
+    number = before
     with closing(source.read(paths)) as contents:
         for path, content in zip(paths, contents, strict=True):
             segment = _split(path, content, number)

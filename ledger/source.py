@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ledger.branch import GitDir
-from ledger.commit import PLAIN_FILE
+from ledger.commit import PLAIN_FILE, Blob
 from ledger.errors import MissingObjectError
 from ledger.faults import Fault, FaultFound
 from ledger.layout import DIRECTORY, OPEN_SEGMENT
@@ -29,12 +29,24 @@ class Source(Protocol):
         ...
 
 
-class BranchSource:
-    """The tree of one commit."""
+class DivisibleSource(Source, Protocol):
+    """A source of which a part can be sent to another process."""
 
-    def __init__(self, git_dir: GitDir, commit: str) -> None:
+    def only(self, paths: Iterable[str]) -> Source:
+        """Return a source of those of `paths` that are there."""
+        ...
+
+
+class BlobSource:
+    """Blobs of a repository, by path."""
+
+    def __init__(self, git_dir: GitDir, blobs: Mapping[str, Blob]) -> None:
         self._git = git_dir
-        self._blobs = {path.removeprefix(f"{DIRECTORY}/"): blob for path, blob in git_dir.files(commit).items()}
+        self._blobs = blobs
+
+    def only(self, paths: Iterable[str]) -> Source:
+        """See `DivisibleSource`."""
+        return BlobSource(self._git, {path: self._blobs[path] for path in paths if path in self._blobs})
 
     def modes(self) -> Mapping[str, str]:
         """See `Source`."""
@@ -48,21 +60,23 @@ class BranchSource:
             raise FaultFound(Fault.UNREADABLE, str(error)) from error
 
 
-class DirectorySource:
-    """A checked-out `datalake` directory, or a ledger file alone with what stands in its directory.
+class BranchSource(BlobSource):
+    """The tree of one commit."""
 
-    Args:
-        ledger: the open segment's file.
-        whole: read the whole directory; otherwise only the ledger file and the sealed segments beside it.
-    """
+    def __init__(self, git_dir: GitDir, commit: str) -> None:
+        files = git_dir.files(commit)
+        super().__init__(git_dir, {path.removeprefix(f"{DIRECTORY}/"): blob for path, blob in files.items()})
 
-    def __init__(self, ledger: Path, *, whole: bool) -> None:
-        self._root = ledger.parent
-        self._paths = {OPEN_SEGMENT: ledger}
-        start = self._root if whole else self._root / "ledger"
-        for path in sorted(start.rglob("*")):
-            if path.is_symlink() or not path.is_dir():
-                self._paths[path.relative_to(self._root).as_posix()] = path
+
+class FileSource:
+    """Plain files, by the path they have in a ledger."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = paths
+
+    def only(self, paths: Iterable[str]) -> Source:
+        """See `DivisibleSource`."""
+        return FileSource({path: self._paths[path] for path in paths if path in self._paths})
 
     def modes(self) -> Mapping[str, str]:
         """See `Source`."""
@@ -78,3 +92,20 @@ class DirectorySource:
                 yield self._paths[name].read_bytes()
             except OSError as error:
                 raise FaultFound(Fault.UNREADABLE, f"{name}: {error.strerror}") from error
+
+
+class DirectorySource(FileSource):
+    """A checked-out `datalake` directory, or a ledger file alone with what stands in its directory.
+
+    Args:
+        ledger: the open segment's file.
+        whole: read the whole directory; otherwise only the ledger file and the sealed segments beside it.
+    """
+
+    def __init__(self, ledger: Path, *, whole: bool) -> None:
+        paths = {OPEN_SEGMENT: ledger}
+        start = ledger.parent if whole else ledger.parent / "ledger"
+        for path in sorted(start.rglob("*")):
+            if path.is_symlink() or not path.is_dir():
+                paths[path.relative_to(ledger.parent).as_posix()] = path
+        super().__init__(paths)

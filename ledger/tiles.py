@@ -7,6 +7,7 @@ Partial tiles stay until their full tile is written, then the whole `.p` directo
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from ledger.errors import ProofError
 from ledger.layout import TILES
@@ -40,7 +41,8 @@ def bundle_path(index: int) -> str:
 
 def bundle(lines: Sequence[bytes]) -> bytes:
     """Return the entry bundle of `lines`: each with its length before it."""
-    return b"".join(len(line).to_bytes(LENGTH_BYTES, "big") + line for line in lines)
+    lengths = [len(line).to_bytes(LENGTH_BYTES, "big") for line in lines]
+    return b"".join(chain.from_iterable(zip(lengths, lines, strict=True)))
 
 
 class Edge:
@@ -98,7 +100,18 @@ class Edge:
 
     def add(self, leaf: bytes) -> Iterator[tuple[str, bytes]]:
         """Add a leaf hash; yield path and content of each tile that became full by it."""
-        for level in range(len(self._open) + 1):
+        yield from self._add(0, leaf)
+
+    def add_tile(self, head: bytes) -> Iterator[tuple[str, bytes]]:
+        """Add the root over 256 leaves at once, where no tile of level 0 is open; yield as `add`, from level 1 on."""
+        if not self._open:
+            self._open.append([])
+            self._full.append(0)
+        self._full[0] += 1
+        yield from self._add(1, head)
+
+    def _add(self, lowest: int, leaf: bytes) -> Iterator[tuple[str, bytes]]:
+        for level in range(lowest, len(self._open) + 1):
             if level == len(self._open):
                 self._open.append([])
                 self._full.append(0)

@@ -7,6 +7,7 @@ trusted key and a remembered checkpoint are given.
 """
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,16 @@ from ledger.branch import GitDir
 from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from ledger.commit import PLAIN_FILE
+from ledger.crew import swept
 from ledger.entry import Entry
 from ledger.errors import NoteError
 from ledger.faults import Fault, FaultFound, Problem
 from ledger.layout import BRANCH, CHECKPOINT, KEYS, OPEN_SEGMENT, SEALED, TILES, key_path
 from ledger.note import VerifierKey, parse_vkey
-from ledger.scan import lines, scan
-from ledger.source import BranchSource, DirectorySource, Source
+from ledger.scan import lines, lines_of, segments
+from ledger.source import BranchSource, DirectorySource, DivisibleSource, Source
+from ledger.sweep import SEGMENTS, Swept
+from ledger.tiles import WIDTH
 
 NO_CHECKPOINT = "no checkpoint beside this file: lines cut from its end would not be noticed"
 NO_TRUST = "no trusted key given: the key on the branch was believed"
@@ -48,41 +52,100 @@ class Verification:
     notes: tuple[str, ...] = ()
 
 
+def _unwatched(_lines: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a verification goes about it; the verdict is the same in any.
+
+    Attributes:
+        jobs: processes that sweep, at least 1; few lines are read by one in any case. More than one needs a main module
+            that can be imported without running (multiprocessing's spawn).
+        progress: called now and then with the number of lines read so far.
+    """
+
+    jobs: int = 1
+    progress: Callable[[int], None] = _unwatched
+
+
 @dataclass
 class _Expected:
-    """What the lines say of the other files: digests by path, and the line (from 1) that says so."""
+    """What the lines say of the other files: digests by path, and the line (from 1) that says so.
+
+    `matched` are tiles and bundles that were compared while the lines were read.
+    """
 
     digests: dict[str, bytes] = field(default_factory=dict)
     said_by: dict[str, int] = field(default_factory=dict)
+    matched: set[str] = field(default_factory=set)
 
     def tiles(self, full: dict[str, bytes]) -> None:
         self.digests |= {path: hashlib.sha256(content).digest() for path, content in full.items()}
 
-    def files(self, entry: Entry) -> None:
-        for path, digest in entry.files.items():
+    def files(self, files: Mapping[str, str], seq: int) -> None:
+        for path, digest in files.items():
             stated = bytes.fromhex(digest)
             if self.digests.setdefault(path, stated) != stated:
-                raise FaultFound(Fault.FILE, f"{path}: two lines state different digests", entry.seq + 1)
-            self.said_by.setdefault(path, entry.seq + 1)
+                raise FaultFound(Fault.FILE, f"{path}: two lines state different digests", seq + 1)
+            self.said_by.setdefault(path, seq + 1)
+
+    def block(self, swept: Swept) -> bool:
+        """Take in what a block says, all of it, or nothing where two lines contradict each other."""
+        said: dict[str, str] = {}
+        for _, files in swept.files:
+            if any(said.setdefault(path, digest) != digest for path, digest in files.items()):
+                return False
+        if any(self.digests.get(path, (stated := bytes.fromhex(digest))) != stated for path, digest in said.items()):
+            return False
+        for seq, files in swept.files:
+            self.files(files, seq)
+        self.matched.update(swept.matched)
+        self.digests.update(swept.unmatched)
+        return True
 
 
 @dataclass
 class _Pass:
     """One verification under way; it keeps how far it came, so that a finding can be reported with it."""
 
-    source: Source
+    source: DivisibleSource
     remembered: Checkpoint | None
+    manner: Manner
     chain: Chain = field(default_factory=Chain)
     expected: _Expected = field(default_factory=_Expected)
 
     def read_lines(self) -> None:
-        scan(self.source, self._line)
+        """Read every line: whole blocks by sweeping, what a sweep does not accept and the rest one by one."""
+        paths = segments(self.source)
+        blocks = range((len(paths) - 1) // SEGMENTS)
+        with closing(swept(self.source, blocks, self.manner.jobs)) as sweeps:
+            for block, one in enumerate(sweeps):
+                if one is None or not self._take(one):
+                    self._read(paths[block * SEGMENTS : (block + 1) * SEGMENTS])
+                self.manner.progress(self.chain.size)
+        self._read(paths[len(blocks) * SEGMENTS :])
+        self.manner.progress(self.chain.size)
 
-    def _line(self, entry: Entry, full: dict[str, bytes], chain: Chain) -> None:
-        self.chain = chain
+    def _take(self, one: Swept) -> bool:
+        remembered = self.remembered
+        if remembered is not None and self.chain.size < remembered.size <= self.chain.size + WIDTH:
+            return False  # its root is compared between two of these lines
+        if not self.chain.joins(one) or not self.expected.block(one):
+            return False
+        self.expected.tiles(self.chain.take(one))
+        return True
+
+    def _read(self, paths: Sequence[str]) -> None:
+        with closing(lines_of(self.source, paths, self.chain.size)) as found:
+            for line in found:
+                self._line(*self.chain.accept(line))
+
+    def _line(self, entry: Entry, full: dict[str, bytes]) -> None:
         self.expected.tiles(full)
-        self.expected.files(entry)
-        if self.remembered is not None and chain.size == self.remembered.size:
+        self.expected.files(entry.files, entry.seq)
+        if self.remembered is not None and self.chain.size == self.remembered.size:
             self._compare(self.remembered)
 
     def _compare(self, remembered: Checkpoint) -> None:
@@ -127,7 +190,8 @@ class _Pass:
         partials = {path: hashlib.sha256(data).digest() for path, data in self.chain.edge.partials().items()}
         expected = {**self.expected.digests, **partials}
         modes = self.source.modes()
-        here = sorted(path for path in modes if not path.startswith(SEALED) and path not in (OPEN_SEGMENT, CHECKPOINT))
+        judged = {OPEN_SEGMENT, CHECKPOINT, *self.expected.matched}
+        here = sorted(path for path in modes if not path.startswith(SEALED) and path not in judged)
         missing = next((path for path in sorted(expected) if path not in modes), None)
         if missing is not None:
             self._report(Fault.TILE if missing.startswith(TILES) else Fault.FILE_MISSING, missing)
@@ -149,7 +213,11 @@ class _Pass:
 
 
 def verify_branch(
-    git_dir: Path, ref: str = BRANCH, trusted: str | None = None, remembered: bytes | None = None
+    git_dir: Path,
+    ref: str = BRANCH,
+    trusted: str | None = None,
+    remembered: bytes | None = None,
+    manner: Manner = Manner(),
 ) -> Verification:
     """Verify the ledger on a branch.
 
@@ -159,6 +227,7 @@ def verify_branch(
         trusted: the vkey string that must have signed; without it the key on the branch is believed.
         remembered: a checkpoint (signed note) seen earlier, kept where the branch's writers cannot reach; the branch
             must extend it. It is believed as it is.
+        manner: how to go about it.
 
     Raises:
         GitError: not a git directory, or git failed.
@@ -172,10 +241,15 @@ def verify_branch(
     if commit is None:
         problem = FaultFound(Fault.ABSENT, f"there is no {ref} here: fetch it").problem()
         return Verification(label, 0, Chain().tree.root().hex(), problem)
-    return _verify_whole(label, BranchSource(repository, commit), key, checkpoint)
+    return _verify_whole(label, BranchSource(repository, commit), key, checkpoint, manner)
 
 
-def verify_file(path: Path, trusted: str | None = None, remembered: bytes | None = None) -> Verification:
+def verify_file(
+    path: Path,
+    trusted: str | None = None,
+    remembered: bytes | None = None,
+    manner: Manner = Manner(),
+) -> Verification:
     """Verify a ledger file (`ledger.jsonl`), together with what stands beside it.
 
     In a checkout of the branch the whole `datalake` directory is verified. A file alone is verified by its lines when
@@ -192,8 +266,8 @@ def verify_file(path: Path, trusted: str | None = None, remembered: bytes | None
     beside = path.parent
     whole = any((beside / name).exists() for name in (CHECKPOINT, "keys", "tile"))
     if whole and path.name == OPEN_SEGMENT:
-        return _verify_whole(str(path), DirectorySource(path, whole=True), key, checkpoint)
-    return _verify_lines(str(path), DirectorySource(path, whole=False), checkpoint)
+        return _verify_whole(str(path), DirectorySource(path, whole=True), key, checkpoint, manner)
+    return _verify_lines(str(path), DirectorySource(path, whole=False), checkpoint, manner)
 
 
 def describe(verification: Verification) -> list[str]:
@@ -213,9 +287,9 @@ def describe(verification: Verification) -> list[str]:
 
 
 def _verify_whole(
-    label: str, source: Source, trusted: VerifierKey | None, remembered: Checkpoint | None
+    label: str, source: DivisibleSource, trusted: VerifierKey | None, remembered: Checkpoint | None, manner: Manner
 ) -> Verification:
-    running = _Pass(source, remembered)
+    running = _Pass(source, remembered, manner)
     origin = ""
     problem = None
     try:
@@ -229,8 +303,8 @@ def _verify_whole(
     return _result(label, running.chain, problem, origin, () if trusted is not None else (NO_TRUST,))
 
 
-def _verify_lines(label: str, source: Source, remembered: Checkpoint | None) -> Verification:
-    running = _Pass(source, remembered)
+def _verify_lines(label: str, source: DivisibleSource, remembered: Checkpoint | None, manner: Manner) -> Verification:
+    running = _Pass(source, remembered, manner)
     problem = None
     try:
         _check_start(source)
