@@ -21,6 +21,7 @@ from bot.render.comment import comment_body, marker
 from bot.render.pull_request import branch, pull_request_body, pull_request_title
 from execution.result import RunResult
 from execution.runs import Run
+from governance.trust.records import Revocation
 from ledger.entry import Draft
 from ledger.keys import Signer
 from ledger.sequencer import Appended
@@ -78,6 +79,10 @@ class GitHubForge:
     def signer(self, run: Run) -> Signer:
         """The ledger's signing key for this run's repository."""
         return self._ledgers.signer(run.repository)
+
+    def revocations(self, run: Run) -> tuple[Revocation, ...]:
+        """What was revoked, as our copy of the `datalake` branch says; whoever revokes through us writes it there."""
+        return self._ledgers.revocations(run.repository)
 
     async def append(self, run: Run, drafts: Sequence[Draft], files: Mapping[str, bytes]) -> Appended:
         """Append to the repository's `datalake` branch and push it; idempotent by entry id.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.git import DATALAKE_REF, GitRemote, checked_repository, fetch_heads, push_commit
+from execution.revocations import Revocations
 from governance.events import EntryType
+from governance.trust.records import Revocation
 from ledger.branch import GitDir
 from ledger.entry import Draft, Entry
 from ledger.errors import LedgerError
@@ -57,6 +59,7 @@ class Ledgers:
         self._checkpoints = checkpoints
         self._signers: dict[str, Signer] = {}
         self._sequencers: dict[str, tuple[Sequencer, _Publisher]] = {}
+        self._revocations: dict[str, Revocations] = {}
         self._groups: dict[tuple[int, str], Group] = {}
 
     def signer(self, repository: str) -> Signer:
@@ -73,6 +76,16 @@ class Ledgers:
             key = home / KEY_FILE
             self._signers[name] = Signer.load(key) if key.exists() else Signer.generate(key, f"optr/{name}")
         return self._signers[name]
+
+    def revocations(self, repository: str) -> tuple[Revocation, ...]:
+        """What was revoked, as the local copy of the branch says at this moment.
+
+        Raises:
+            RefusedError: a line about it cannot be read.
+        """
+        if repository not in self._revocations:
+            self._revocations[repository] = Revocations(self._remote.path(repository))
+        return self._revocations[repository].read()
 
     async def append(
         self, installation: int, repository: str, drafts: Sequence[Draft], files: Mapping[str, bytes]

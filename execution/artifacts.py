@@ -18,6 +18,7 @@ from scoring.evidence import CrossVote, Evidence, Reason, ReportCounts
 
 PLAN = "plan"
 PLAN_RECORDED = "plan_recorded"
+AUTHORITY = "authority"
 BASELINE = "baseline"
 CROSS = "cross"
 SELECTION = "selection"
@@ -114,10 +115,19 @@ class CrossVotes(Record):
 
 
 class Dispatched(Record):
-    """A node's permission to start."""
+    """A node's permission to start.
+
+    Attributes:
+        token: what was minted for it; never made usable when the node was denied.
+        dispatched_ms: milliseconds since the epoch.
+        denied: the code of the reason why its agent may not act; empty when it may.
+        denial: one sentence on that.
+    """
 
     token: DispatchToken
     dispatched_ms: int
+    denied: str = ""
+    denial: str = ""
 
 
 class Tried(Record):

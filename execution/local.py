@@ -7,9 +7,11 @@ from pathlib import Path
 from execution.gitcmd import GitError, run_git
 from execution.problems import SetupProblem
 from execution.result import RunResult
+from execution.revocations import Revocations
 from execution.runs import Run
 from governance.entry_types import EntryType
 from governance.states import RunState
+from governance.trust.records import Revocation
 from ledger.checkpoint import parse_checkpoint
 from ledger.entry import Draft
 from ledger.keys import Signer
@@ -37,6 +39,7 @@ class LocalForge:
         self._checkpoints = FileCheckpoints(checkpoints)
         self._sequencer = Sequencer(git_dir, signer, self._checkpoints)
         self._say = say
+        self._revocations = Revocations(git_dir)
         self._said: set[str] = set()
         self._lock = asyncio.Lock()
 
@@ -65,6 +68,11 @@ class LocalForge:
         """This ledger's key."""
         del run
         return self._signer
+
+    def revocations(self, run: Run) -> tuple[Revocation, ...]:
+        """What was revoked on the repository's own `datalake` branch."""
+        del run
+        return self._revocations.read()
 
     async def append(self, run: Run, drafts: Sequence[Draft], files: Mapping[str, bytes]) -> Appended:
         """Append to the repository's own `datalake` branch."""

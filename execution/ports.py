@@ -7,6 +7,7 @@ from typing import Protocol
 from execution.records import Attempt, Command, CommandResult, Limits, Task
 from execution.result import RunResult
 from execution.runs import Run
+from governance.trust.records import Revocation
 from ledger.entry import Draft
 from ledger.keys import Signer
 from ledger.sequencer import Appended
@@ -51,6 +52,14 @@ class Forge(Protocol):
 
     def signer(self, run: Run) -> Signer:
         """The ledger's signing key for this run's repository."""
+        ...
+
+    def revocations(self, run: Run) -> tuple[Revocation, ...]:
+        """What was revoked, as the ledger's branch says at this moment; reads git, so it may take a while.
+
+        Raises:
+            RefusedError: a line about it cannot be read.
+        """
         ...
 
     async def progress(self, run: Run, result: RunResult) -> None:

@@ -192,6 +192,7 @@ class Attempt(Record):
         trajectory: commands run, oldest first.
         detail: what the agent's type adds to its output.
         facts: see Fact.
+        code: the reason's code where the outcome alone does not say it; empty otherwise.
     """
 
     outcome: AgentOutcome
@@ -201,6 +202,7 @@ class Attempt(Record):
     trajectory: tuple[Step, ...] = ()
     detail: CopilotDetail | WorkflowDetail | None = Field(default=None, discriminator="type")
     facts: tuple[Fact, ...] = ()
+    code: str = ""
 
 
 class Candidate(Record):

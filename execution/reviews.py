@@ -45,6 +45,7 @@ class NoVote(StrEnum):
     BUDGET = "budget"
     AUTH = "auth"
     FAILED = "failed"
+    DENIED = "denied"
 
 
 class Vote(Record):

@@ -9,6 +9,7 @@ class EntryType(StrEnum):
     """What an event or a ledger line says happened. Declared in the order in which they can follow each other."""
 
     MAEG_CREATED = "MAEG_CREATED"
+    DELEGATED = "DELEGATED"
     CORRECTION_ISSUED = "CORRECTION_ISSUED"
     SUB_PAC_ISSUED = "SUB_PAC_ISSUED"
     SUB_PAC_BLOCKED = "SUB_PAC_BLOCKED"
@@ -34,6 +35,7 @@ class EntryType(StrEnum):
     RUN_CANCELLED = "RUN_CANCELLED"
     RUN_SUPERSEDED = "RUN_SUPERSEDED"
     RUN_EXPIRED = "RUN_EXPIRED"
+    TRUST_REVOKED = "TRUST_REVOKED"  # of the installation: outside any run's order
     LEDGER_ADOPTED = "LEDGER_ADOPTED"  # of the ledger, not of a run's order: it can stand anywhere but first
 
 

@@ -9,6 +9,11 @@ _Row = tuple[str, str, str]
 
 TRUST_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
     {
+        ReasonCode.NO_CAPABLE_AGENT: (
+            "NO_CAPABLE_AGENT",
+            "No registered agent holds the capability on grounds that stand.",
+            "Add an agent whose signed capabilities include it; what an agent says of itself does not count.",
+        ),
         ReasonCode.TRUST_UNKNOWN: (
             "TRUST_UNKNOWN",
             "Nothing was ever granted to this actor with this key.",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from bot.cli import demo, doctor, execute, init, new_agent, score, serve, verify_ledger, workflow
+from bot.cli import demo, doctor, execute, init, new_agent, score, serve, trust, verify_ledger, workflow
 from bot.cli.output import complain, emit
 from bot.exit_codes import ExitCode
 
@@ -54,6 +54,7 @@ def build() -> typer.Typer:
     app.command(epilog=serve.EPILOG)(serve.serve)
     app.command(epilog=doctor.EPILOG)(doctor.doctor)
     app.add_typer(_workflow(), name="workflow")
+    app.add_typer(_trust(), name="trust")
     return app
 
 
@@ -61,6 +62,15 @@ def _workflow() -> typer.Typer:
     group = typer.Typer(no_args_is_help=True, help="Check and draw workflow files.", rich_markup_mode="markdown")
     group.command(epilog=workflow.CHECK_EPILOG)(workflow.check)
     group.command(epilog=workflow.DRAW_EPILOG)(workflow.draw)
+    return group
+
+
+def _trust() -> typer.Typer:
+    about = "Show, check and take back who may act, on whose word."
+    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
+    group.command(epilog=trust.SHOW_EPILOG)(trust.show)
+    group.command(epilog=trust.VERIFY_EPILOG)(trust.verify)
+    group.command(epilog=trust.REVOKE_EPILOG)(trust.revoke)
     return group
 
 

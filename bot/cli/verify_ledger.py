@@ -68,7 +68,7 @@ def _verify(repo: Path, ledger: Path | None, key: str | None, remembered: Path |
         if ledger is not None:
             return verify_file(ledger, key, checkpoint)
         git_dir = locate(repo).common_dir
-        return verify_branch(git_dir, _branch(git_dir), key, checkpoint)
+        return verify_branch(git_dir, branch_of(git_dir), key, checkpoint)
     except NoRepositoryError as error:
         raise OptrError(str(error), where=str(repo), remedy=f"{error.remedy}; or --ledger a file") from None
     except NoteError as error:
@@ -79,7 +79,7 @@ def _verify(repo: Path, ledger: Path | None, key: str | None, remembered: Path |
         raise OptrError(f"the repository cannot be read: {error}", where=str(repo), remedy=remedy) from None
 
 
-def _branch(git_dir: Path) -> str:
+def branch_of(git_dir: Path) -> str:
     """The local branch; in a plain clone, the one that was fetched."""
     from ledger.branch import GitDir  # noqa: PLC0415
     from ledger.layout import BRANCH  # noqa: PLC0415

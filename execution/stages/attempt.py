@@ -5,13 +5,17 @@ import logging
 import time
 
 from execution.agents.build import AgentUnavailableError, build_agent
-from execution.artifacts import PLAN, Plan, Tried, tried_name
-from execution.ports import Agent
+from execution.artifacts import PLAN, Dispatched, Plan, Tried, token_name, tried_name
+from execution.authority import GovernedSandbox, require_agent
+from execution.ports import Agent, Sandbox
 from execution.problems import InfrastructureProblem
 from execution.records import AgentOutcome, Attempt, Candidate, Limits, Task
 from execution.sandbox import SandboxError
 from execution.workspace import Workspace, WorkspaceError, discard, prepare, take_patch
 from execution.world import World
+from governance.codes import RefusedError
+from governance.graph import Capability
+from governance.trust.lineage import BUDGET_NAME, STEPS_NAME, TOKENS_NAME
 
 TIMEOUT_GRACE_SECONDS = 15.0  # the agent's own clock should stop it; this one stops an agent that ignores it
 ERROR_CHARS_MAX = 500
@@ -28,6 +32,12 @@ async def attempt(world: World, run_id: str, node: str) -> Tried:
     if (standing := world.store.find(run_id, tried_name(node), Tried)) is not None:
         return standing
     plan = world.store.load(run_id, PLAN, Plan)
+    dispatched = world.store.load(run_id, token_name(node), Dispatched)
+    if dispatched.denied:
+        refused = Attempt(outcome=AgentOutcome.POLICY, error=dispatched.denial, code=dispatched.denied)
+        candidate = Candidate(agent=dispatched.token.agent, attempt=refused, patch=b"", execution_ms=0)
+        world.store.put(run_id, tried_name(node), Tried(candidate=candidate, executed_ms=world.now_ms()))
+        return world.store.load(run_id, tried_name(node), Tried)
     run = world.run(run_id)
     git_dir = await world.forge(run).fetch(run)
     workspace = await asyncio.to_thread(prepare, git_dir, plan.base_commit, world.scratch)
@@ -44,7 +54,7 @@ async def attempt(world: World, run_id: str, node: str) -> Tried:
 
 
 async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) -> Candidate:
-    profile, limits = plan.profiles[node], plan.limits[node]
+    profile = plan.profiles[node]
     task = Task(
         run=plan.graph.run,
         node=node,
@@ -58,10 +68,11 @@ async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) 
     started = time.monotonic()
     try:
         agent = build_agent(profile, world.access)
+        made = await _authorised(agent, profile.name, task, workspace, world, plan)
     except AgentUnavailableError as error:
         made = Attempt(outcome=AgentOutcome.AUTH, error=str(error))
-    else:
-        made = await _guarded(agent, profile.name, task, workspace, world, limits)
+    except RefusedError as refused:
+        made = Attempt(outcome=AgentOutcome.POLICY, error=str(refused)[:ERROR_CHARS_MAX], code=str(refused.code))
     execution_ms = int((time.monotonic() - started) * 1000)
     patch = b""
     if made.outcome is AgentOutcome.COMPLETED:
@@ -73,15 +84,33 @@ async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) 
     return Candidate(agent=profile.name, attempt=made, patch=patch, execution_ms=execution_ms)
 
 
-async def _guarded(agent: Agent, name: str, task: Task, workspace: Workspace, world: World, limits: Limits) -> Attempt:
+async def _authorised(agent: Agent, name: str, task: Task, workspace: Workspace, world: World, plan: Plan) -> Attempt:
+    """The attempt, if its agent may act: asked before it starts, at each of its commands, and before we take the patch.
+
+    Raises:
+        RefusedError: it may not, or not any more.
+        SandboxError: the sandbox failed.
+    """
+    mandate, limits = plan.mandate(task.node), plan.limits[task.node]
+    may_spend = {BUDGET_NAME: limits.cost_microusd, TOKENS_NAME: limits.tokens, STEPS_NAME: limits.steps}
+    await require_agent(world, mandate, Capability.WRITE, spent=may_spend)
+    sandbox = GovernedSandbox(world.sandbox, world, mandate, Capability.WRITE)
+    made = await _guarded(agent, name, task, workspace, sandbox, limits)
+    await require_agent(world, mandate, Capability.WRITE)
+    return made
+
+
+async def _guarded(
+    agent: Agent, name: str, task: Task, workspace: Workspace, sandbox: Sandbox, limits: Limits
+) -> Attempt:
     """The attempt, whatever the agent does: it may fail, hang or break its own promise not to raise."""
     try:
         async with asyncio.timeout(limits.wall_seconds + TIMEOUT_GRACE_SECONDS):
-            return await agent.attempt(task, workspace.tree, world.sandbox, limits)
+            return await agent.attempt(task, workspace.tree, sandbox, limits)
     except TimeoutError:
         text = f"Agent '{name}' timed out after {int(limits.wall_seconds * 1000)}ms"
         return Attempt(outcome=AgentOutcome.TIMEOUT, error=text)
-    except SandboxError:
+    except (SandboxError, RefusedError):
         raise
     except Exception as error:  # noqa: BLE001 - one agent that breaks must not take the race down with it
         _LOG.exception("agent %s broke", name)

@@ -1,18 +1,20 @@
 """Let one node start: mint its single-use token, check it, and consume it in one atomic update."""
 
 from execution.artifacts import PLAN, Dispatched, Plan, token_name
+from execution.authority import require_agent, require_orchestrator
 from execution.problems import RunProblem
 from execution.world import World
 from governance.graph import Capability
 from governance.mandate import Mandate
 from governance.reasons import RefusedError
 from governance.tokens import check, mint
+from governance.trust.verify import Level
 
 
 async def dispatch(
     world: World, run_id: str, node: str, consumer: str, capability: Capability = Capability.WRITE
 ) -> Dispatched:
-    """Give `node` its permission to start, exactly once.
+    """Give `node` its permission to start, exactly once; or record that its agent may not act, which harms no other.
 
     Args:
         world: dependencies.
@@ -22,15 +24,28 @@ async def dispatch(
         capability: what the node is to do: a candidate writes, a reviewer reads.
 
     Raises:
-        RunProblem: the token was refused; the code says why.
+        RunProblem: the token was refused, or nobody's word lets the run go on; the code says why.
     """
+    await require_orchestrator(world, run_id, capability, Level.FULL)
     mandate = world.store.load(run_id, PLAN, Plan).mandate(node)
     minted = mint(mandate, capability, expires_ms=mandate.deadline_ms, nonce=world.nonce())
-    world.store.put(run_id, token_name(node), Dispatched(token=minted, dispatched_ms=world.now_ms()))
+    denied = await _denied(world, mandate, capability)
+    world.store.put(run_id, token_name(node), Dispatched(token=minted, dispatched_ms=world.now_ms(), **denied))
     dispatched = world.store.load(run_id, token_name(node), Dispatched)
+    if dispatched.denied:
+        return dispatched
     world.store.issue_token(dispatched.token.id)
     use(world, dispatched, mandate, consumer, capability)
     return dispatched
+
+
+async def _denied(world: World, mandate: Mandate, capability: Capability) -> dict[str, str]:
+    """Why the node's agent may not act; nothing when it may."""
+    try:
+        await require_agent(world, mandate, capability)
+    except RefusedError as refused:
+        return {"denied": str(refused.code), "denial": str(refused)}
+    return {}
 
 
 def use(world: World, dispatched: Dispatched, mandate: Mandate, consumer: str, capability: Capability) -> None:

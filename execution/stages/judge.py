@@ -123,7 +123,7 @@ def _evidence(world: World, candidate: Candidate, verdict: Verdict | None, *, tt
         "cost_microusd": attempt.usage.cost_microusd,
     }
     if verdict is None:
-        reason = Reason(code=_CODES[attempt.outcome], text=attempt.error or str(attempt.outcome))
+        reason = Reason(code=attempt.code or _CODES[attempt.outcome], text=attempt.error or str(attempt.outcome))
         return Evidence(**common, violations=(reason,))
     violations = verdict.violations
     if secrets_of(world.access.environ).found_in(candidate.patch):

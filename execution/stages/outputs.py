@@ -8,7 +8,7 @@ executionTime, hash, timestamp), `patches/<agent>.patch`, `optr-selection.json`,
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -190,8 +190,8 @@ def decision_files(plan: Plan, decision: Decision, secrets: Secrets) -> dict[str
     }
 
 
-def events_file(story: Story, decision: Decision) -> bytes:
-    """The run's own chain of node events, `events.jsonl`."""
+def events_file(story: Story, decision: Decision, delegated: Sequence[NodeEvent] = ()) -> bytes:
+    """The run's own chain of node events, `events.jsonl`, with what was delegated before them."""
     settled = {settlement.node: settlement for settlement in decision.settlements}
     events = [event for mandate in story.plan.mandates for event in _node_events(story, mandate, settled[mandate.node])]
     root: dict[str, str | int] = {"root": decision.aggregate.root}
@@ -202,7 +202,7 @@ def events_file(story: Story, decision: Decision) -> bytes:
         facts={"graph": story.plan.graph.digest},
     )
     last = NodeEvent(type=EntryType.PDO_ORCH_AGGREGATED, timestamp=story.decided_ms, actor=ORCHESTRATOR, facts=root)
-    return chain(story.plan.graph.run, [first, *events, last])
+    return chain(story.plan.graph.run, [first, *delegated, *events, last])
 
 
 def _node_events(story: Story, mandate: Mandate, settled: Settlement) -> list[NodeEvent]:
@@ -217,10 +217,15 @@ def _node_events(story: Story, mandate: Mandate, settled: Settlement) -> list[No
     reported = EntryType.BER_AGENT_GENERATED if report.verdict is Verdict.PASS else EntryType.BER_AGENT_FAILED
     dispatched = story.dispatched[node]
     settlement: dict[str, str | int] = {"settlement": settled.digest, "outcome": str(settled.outcome)}
-    story_of_it: Told = [
-        (EntryType.SUB_PAC_ISSUED, story.plan.planned_ms, {"mandate": mandate.digest}),
+    begun: Told = [
         (EntryType.SUB_PAC_DISPATCHED, dispatched.dispatched_ms, {"token": dispatched.token.id}),
         (executed, story.tried[node].executed_ms, {"candidate": report.candidate_digest or ""}),
+    ]
+    if dispatched.denied:
+        begun = [(EntryType.DISPATCH_REVOKED, dispatched.dispatched_ms, {"code": dispatched.denied})]
+    story_of_it: Told = [
+        (EntryType.SUB_PAC_ISSUED, story.plan.planned_ms, {"mandate": mandate.digest}),
+        *begun,
         (reported, story.judged[node].reported_ms, {"report": report.digest}),
         (EntryType.PDO_AGENT_FINALIZED, story.decided_ms, settlement),
     ]

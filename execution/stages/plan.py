@@ -10,6 +10,7 @@ from execution.agents.build import AgentSettingError, AgentUnavailableError, bui
 from execution.agents.profiles import Profile, load_profiles
 from execution.agents.prompt import CHECKS_TITLE
 from execution.artifacts import PLAN, Plan
+from execution.authority import establish_authority, require_orchestrator
 from execution.checks import detect
 from execution.config import CONFIG_PATH, Check, Config, load_config
 from execution.gitcmd import GitError, run_git
@@ -24,6 +25,8 @@ from governance.graph import Graph, race
 from governance.intent import Intent
 from governance.mandate import Mandate, issue
 from governance.states import RunState
+from governance.trust.lineage import PUBLISH
+from governance.trust.verify import Level
 
 AGENTS_MAX = 16
 CONTEXT_FILES_MAX = 400
@@ -48,6 +51,8 @@ async def plan(world: World, run_id: str) -> Plan:
         run = world.store.move(run_id, RunState.ADMITTED, base_branch=branch, base_commit=base)
         world.store.put(run_id, PLAN, await asyncio.to_thread(_make, world, run, git_dir))
         crashpoints.reach("inside_plan")
+    establish_authority(world, run_id)
+    await require_orchestrator(world, run_id, PUBLISH, Level.FULL)
     made = world.store.load(run_id, PLAN, Plan)
     world.store.move(
         run_id,

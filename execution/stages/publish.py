@@ -22,13 +22,16 @@ from execution.artifacts import (
     reviewed_name,
     tried_name,
 )
+from execution.authority import require_orchestrator, require_unrevoked
 from execution.result import RunResult
 from execution.runs import Source
 from execution.stages.record import ACTOR, receipt_of
 from execution.store import Store
 from execution.world import World
 from governance.events import EntryType
+from governance.mandate import Mandate
 from governance.states import RunOutcome, RunState
+from governance.trust.lineage import PUBLISH
 from ledger.entry import Draft
 from scoring.selection import Selection
 
@@ -72,18 +75,31 @@ async def show(world: World, run_id: str) -> None:
 
 
 async def publish(world: World, run_id: str) -> None:
-    """Publish the winner, or close the run without one."""
+    """Publish the winner, or close the run without one.
+
+    Raises:
+        RunProblem: the orchestrator may not publish, or not any more.
+    """
     run, recorded = world.run(run_id), world.store.load(run_id, RECORDED, Recorded)
     if recorded.commit is None:
         ending = {"outcome": RunOutcome.NO_WINNER, "problem": NO_WINNER_TEXT, "code": "NO_WINNER"}
         world.store.move(run_id, RunState.CLOSED, **ending)
         return
+    await require_orchestrator(world, run_id, PUBLISH)
+    await require_unrevoked(world, _winning(world, run_id))
     published = await world.forge(run).publish(run, current(world, run_id))
     world.store.move(run_id, RunState.PUBLISHED, pull_request=published.pull_request or 0)
     world.store.replace(run_id, RESULT, published)
     if run.source is Source.GITHUB:
         await _record_opening(world, run_id, published)
         world.store.move(run_id, RunState.IN_REVIEW)
+
+
+def _winning(world: World, run_id: str) -> Mandate:
+    """The mandate of whoever wrote the winner."""
+    plan, selection = world.store.load(run_id, PLAN, Plan), world.store.load(run_id, SELECTION, Selection)
+    node = next(node for node, profile in plan.profiles.items() if profile.name == selection.winner)
+    return plan.mandate(node)
 
 
 async def _record_opening(world: World, run_id: str, published: RunResult) -> None:

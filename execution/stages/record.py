@@ -28,11 +28,12 @@ from execution.artifacts import (
     token_name,
     tried_name,
 )
+from execution.authority import establish_authority
 from execution.records import Candidate
 from execution.redaction import Secrets, secrets_of
 from execution.result import Receipt
 from execution.runs import Run, Source
-from execution.stages import outputs
+from execution.stages import outputs, trail
 from execution.winner import commit_patch
 from execution.world import World
 from governance.compliance import Fact
@@ -56,6 +57,7 @@ DIRECTORY = "datalake/workflows"
 async def record_plan(world: World, run_id: str) -> Receipt:
     """Put MAEG_CREATED and the plan on the ledger, before anything is dispatched."""
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
+    book = establish_authority(world, run_id)
     draft = Draft(
         id=f"{run_id}/{EntryType.MAEG_CREATED}",
         type=str(EntryType.MAEG_CREATED),
@@ -68,6 +70,7 @@ async def record_plan(world: World, run_id: str) -> Receipt:
             "intentSha256": plan.intent.intent_sha256,
             "graph": plan.graph.digest,
             "config": plan.config_digest,
+            "authority": book.digest,
             "baseCommit": plan.base_commit,
             "agents": [profile.name for profile in plan.profiles.values()],
             "sandbox": world.sandbox.name,
@@ -75,7 +78,7 @@ async def record_plan(world: World, run_id: str) -> Receipt:
             **({"reviewers": [profile.name for profile in plan.reviewers.values()]} if plan.reviewers else {}),
         },
     )
-    files = outputs.plan_files(plan, secrets_of(world.access.environ))
+    files = outputs.plan_files(plan, secrets_of(world.access.environ)) | {trail.TRUST_FILE: trail.trust_file(book)}
     appended = await world.forge(run).append(run, [draft], placed(plan.workflow, files))
     receipt = receipt_of(appended, draft.id)
     world.store.put(run_id, PLAN_RECORDED, PlanRecorded(receipt=receipt, recorded_ms=world.now_ms()))
@@ -212,10 +215,12 @@ def _kind(decision: outputs.Decision) -> EntryType:
 
 def _files(world: World, run: Run, story: outputs.Story, decision: outputs.Decision) -> dict[str, bytes]:
     secrets = secrets_of(world.access.environ)
+    book = establish_authority(world, run.id)
     files = {
         **outputs.agent_files(story, secrets),
         **outputs.decision_files(story.plan, decision, secrets),
-        "events.jsonl": outputs.events_file(story, decision),
+        "events.jsonl": outputs.events_file(story, decision, trail.delegated(book, story.plan.planned_ms)),
+        trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
         "compliance.json": _compliance(run, story, decision, secrets),
     }
     if decision.winner is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from execution.agents.build import AgentUnavailableError
 from execution.agents.reviewer import Case, build_reviewer
@@ -19,6 +19,7 @@ from execution.artifacts import (
     reviewed_name,
     tried_name,
 )
+from execution.authority import require_agent
 from execution.records import Record
 from execution.redaction import Secrets, secrets_of
 from execution.reviews import Ballot, NoVote, Vote, VoteKind, shuffled
@@ -27,7 +28,7 @@ from execution.world import World
 from governance.codes import ReasonCode, RefusedError
 from governance.gates import dispatch_gate
 from governance.graph import Capability
-from governance.report import Report, block, judge
+from governance.report import Report, Verdict, block, judge
 from ledger import canonical
 from scoring.evidence import CheckForm, CheckResult, Evidence
 
@@ -46,17 +47,18 @@ _CODES = {
     NoVote.TIMEOUT: ReasonCode.AGENT_TIMEOUT,
     NoVote.AUTH: ReasonCode.AGENT_AUTH,
     NoVote.BUDGET: ReasonCode.BUDGET_DENIED,
+    NoVote.DENIED: ReasonCode.POLICY_DENIED,
 }
 
 
 async def admit_reviewer(world: World, run_id: str, node: str, consumer: str) -> bool:
-    """Dispatch a reviewer; False when no candidate is admissible, then the node is settled as blocked.
+    """Dispatch a reviewer; False when no candidate is admissible or it may not act: then its node is settled at once.
 
     Raises:
         RunProblem: its dispatch token was refused.
     """
     if (standing := world.store.find(run_id, reviewed_name(node), Reviewed)) is not None:
-        return not standing.blocked
+        return bool(standing.ballot.votes)
     plan = world.store.load(run_id, PLAN, Plan)
     reports = {racer: judged.report for racer, judged in _judged(world, run_id, plan).items()}
     try:
@@ -70,8 +72,14 @@ async def admit_reviewer(world: World, run_id: str, node: str, consumer: str) ->
             run_id, reviewed_name(node), Reviewed(ballot=ballot, report=blocked, reviewed_ms=world.now_ms())
         )
         return False
-    await dispatch(world, run_id, node, consumer, Capability.READ)
-    return True
+    dispatched = await dispatch(world, run_id, node, consumer, Capability.READ)
+    if not dispatched.denied:
+        return True
+    ballot, why = Ballot(reviewer=plan.reviewers[node].name), [(dispatched.denied, dispatched.denial)]
+    passed = [report for report in reports.values() if report.verdict is Verdict.PASS]
+    denied = Reviewed(ballot=ballot, report=_report(plan, node, ballot, passed, why), reviewed_ms=world.now_ms())
+    world.store.put(run_id, reviewed_name(node), denied)
+    return False
 
 
 async def review(world: World, run_id: str, node: str) -> Reviewed:
@@ -101,11 +109,14 @@ async def review(world: World, run_id: str, node: str) -> Reviewed:
 async def _cast(world: World, plan: Plan, node: str, cases: list[Case]) -> tuple[Vote, ...]:
     profile, limits = plan.reviewers[node], plan.limits[node]
     try:
+        await require_agent(world, plan.mandate(node), Capability.READ)
         reviewer = build_reviewer(profile, world.access)
         async with asyncio.timeout(limits.wall_seconds + TIMEOUT_GRACE_SECONDS):
             return await reviewer.review(cases, limits)
     except AgentUnavailableError as error:
         why, problem = NoVote.AUTH, str(error)
+    except RefusedError as refused:
+        why, problem = NoVote.DENIED, str(refused)
     except TimeoutError:
         why, problem = NoVote.TIMEOUT, f"Reviewer '{profile.name}' did not stop in time"
     except Exception as error:  # noqa: BLE001 - a reviewer that breaks must not take the run down with it
@@ -166,14 +177,16 @@ def _unseen(agent: str, patches: Mapping[str, bytes], *, own: bool) -> Vote:
     )
 
 
-def _report(plan: Plan, node: str, ballot: Ballot, passed: Iterable[Report]) -> Report:
+def _report(
+    plan: Plan, node: str, ballot: Ballot, passed: Iterable[Report], denied: Sequence[tuple[str, str]] = ()
+) -> Report:
     """The reviewer's own report: it passes unless it was shown patches and voted on none.
 
     What it says is no claim about itself, so it is not searched for claims of authority; a vote has just the effect
     that `execution.reviews.ruled` gives it.
     """
     failed = next((vote for vote in ballot.votes if vote.alias and vote.kind is VoteKind.NO_VOTE), None)
-    violations: list[tuple[str, str]] = []
+    violations = list(denied)
     if ballot.silent and failed is not None and failed.no_vote is not None:
         violations = [(_CODES.get(failed.no_vote, ReasonCode.AGENT_FAILED).value, failed.problem)]
     seen = {vote.alias: vote.patch_sha256 for vote in ballot.votes if vote.alias}

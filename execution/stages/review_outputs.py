@@ -54,5 +54,7 @@ def reviewer_told(reviewed: Reviewed, dispatched: Dispatched | None, settled: Se
             (EntryType.SUB_PAC_DISPATCHED, dispatched.dispatched_ms, {"token": dispatched.token.id}),
             (ended, at, {"review": report.candidate_digest or ""}),
         ]
+    if dispatched is not None and dispatched.denied:
+        begun = [(EntryType.DISPATCH_REVOKED, dispatched.dispatched_ms, {"code": dispatched.denied})]
     reported = EntryType.BER_AGENT_GENERATED if passed else EntryType.BER_AGENT_FAILED
     return [*begun, (reported, at, {"report": report.digest}), (EntryType.PDO_AGENT_FINALIZED, decided_ms, settlement)]

@@ -142,7 +142,7 @@ def revoked(book: Book, grounds: Grounds) -> str | None:
         return None
     taken = {(one.kind, one.target): one for one in book.revocations}
     for kind, target in _touched(book, grounds):
-        if (revocation := taken.get((kind, target))) is not None:
+        if (revocation := taken.get((kind, target))) is not None and not revocation.lifted:
             return f"{kind} {target!a} was revoked by {revocation.by!a}"
     return None
 

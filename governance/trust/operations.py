@@ -164,13 +164,21 @@ def revoke(book: Book, authority: Party, kind: RevocationKind, target: str, *, b
     return book.model_copy(update={"revocations": (*book.revocations, made)})
 
 
-def revocation(
-    authority: Party, kind: RevocationKind, target: str, *, by: str, now_ms: int, reason: str = ""
+def revocation(  # noqa: PLR0913 - who takes what back, when and why
+    authority: Party,
+    kind: RevocationKind,
+    target: str,
+    *,
+    by: str,
+    now_ms: int,
+    reason: str = "",
+    lifted: bool = False,
 ) -> Revocation:
-    """A signed revocation, for the ledger."""
-    return Revocation(signer=authority.key, kind=kind, target=target, by=by, reason=reason, revoked_ms=now_ms).sealed(
-        authority.signer
+    """A signed revocation, for the ledger; or, lifted, the end of one."""
+    made = Revocation(
+        signer=authority.key, kind=kind, target=target, by=by, reason=reason, lifted=lifted, revoked_ms=now_ms
     )
+    return made.sealed(authority.signer)
 
 
 def audit(  # noqa: PLR0913 - an anchor says all of these

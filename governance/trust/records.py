@@ -165,10 +165,11 @@ class RevocationKind(StrEnum):
 
 
 class Revocation(Signed):
-    """The authority takes something back, from now on and with everything that rests on it.
+    """The authority takes something back, from now on and with everything that rests on it; or gives it back.
 
     Attributes:
         kind, target: an agent's or a person's name, a delegation's id, or a hex public key.
+        lifted: whether this ends an earlier revocation of the same target; the newest word stands.
         by: the person who did it.
         reason: one line for people.
         revoked_ms: milliseconds since the epoch.
@@ -180,6 +181,7 @@ class Revocation(Signed):
     target: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
     by: Annotated[str, Field(min_length=1, max_length=200)]
     reason: Annotated[str, Field(max_length=500)] = ""
+    lifted: bool = False
     revoked_ms: Count
 
 

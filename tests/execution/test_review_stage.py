@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,20 @@ from bot.demo.cassette import Cassette, RecordedTurn
 from bot.demo.recorded import RecordedModel, recorded_model
 from execution.agents.build import ModelAccess
 from execution.agents.profiles import Profile
-from execution.artifacts import PLAN, Blinding, Judged, Plan, Reviewed, Tried, blinding_name, judged_name, tried_name
+from execution.artifacts import (
+    AUTHORITY,
+    PLAN,
+    Blinding,
+    Judged,
+    Plan,
+    Reviewed,
+    Tried,
+    blinding_name,
+    judged_name,
+    tried_name,
+)
 from execution.config import Config
+from execution.local import LocalForge
 from execution.models.registry import load_registry
 from execution.ports import Forge
 from execution.problems import RunProblem
@@ -28,6 +41,8 @@ from governance.graph import race
 from governance.intent import Intent
 from governance.mandate import issue
 from governance.report import Verdict, judge
+from governance.trust.lineage import draw_up
+from ledger.keys import Signer
 from scoring.evidence import CheckForm, CheckOutcome, CheckResult, DiffFacts, Evidence, Reason
 
 RUN, MODEL, SECRET = "0123456789abcdef", "gpt-6.1-sol", "sk-live-0123456789abcdef0123"
@@ -42,8 +57,15 @@ SAID = {
 }
 
 
-def no_forge(_run: Run) -> Forge:
-    raise AssertionError("a reviewer needs no repository")
+SIGNER = Signer("optr.local/r", bytes(32))
+
+
+def local_forge(directory: Path) -> Forge:
+    """A repository without a ledger: nobody was ever revoked."""
+    git_dir = directory / "r.git"
+    if not git_dir.exists():
+        subprocess.run(["git", "init", "--quiet", "--bare", str(git_dir)], check=True)
+    return LocalForge(git_dir, SIGNER, directory / "checkpoints", lambda _line: None)
 
 
 def patched(agent: str, patch: bytes, *, failed: bool = False) -> tuple[Tried, Evidence]:
@@ -123,6 +145,7 @@ def filled(store: Store, *candidates: tuple[Tried, Evidence]) -> None:
         )
     )
     store.put(RUN, PLAN, made)
+    store.put(RUN, AUTHORITY, draw_up(SIGNER, "ada", made.mandates, 1))
     for node, (tried, evidence) in zip(made.graph.racers, candidates, strict=True):
         report = judge(
             made.mandate(node.id),
@@ -137,6 +160,8 @@ def filled(store: Store, *candidates: tuple[Tried, Evidence]) -> None:
 
 
 def at_work(store: Store, tmp_path: Path, work: Callable[[World, RecordedModel], Any]) -> Any:
+    forge = local_forge(tmp_path)
+
     async def main() -> Any:
         cassette = Cassette(
             protocol="openai_responses",
@@ -147,7 +172,7 @@ def at_work(store: Store, tmp_path: Path, work: Callable[[World, RecordedModel],
             environ = {**model.environ, "OTHER_API_KEY": SECRET}
             world = World(
                 store=store,
-                forge=no_forge,
+                forge=lambda _run: forge,
                 sandbox=Bubblewrap(),
                 access=ModelAccess(environ, retries=0),
                 scratch=tmp_path,

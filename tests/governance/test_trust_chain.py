@@ -27,6 +27,7 @@ def replaced(book: Book, old: Delegation, **changes: object) -> Book:
     return book.model_copy(update={"delegations": tuple(forged if d is old else d for d in book.delegations)})
 
 
+@pytest.mark.covers("F5.34")
 def test_grounds_lead_from_the_act_to_the_person(trusted: Any) -> None:
     claude = trusted.party("agent:claude")
     first = trusted.delegate(trusted.ada, trusted.orchestrator, "read", "write")
@@ -164,6 +165,7 @@ def test_a_record_is_signed_by_the_key_that_it_names(trusted: Any) -> None:
     trusted.book.genesis.require_signature()
 
 
+@pytest.mark.covers("F5.15")
 def test_acts_are_audited_in_a_chain_even_those_of_strangers(trusted: Any) -> None:
     trusted.delegate(trusted.ada, trusted.orchestrator, "write")
     grounds = trusted.verify(trusted.orchestrator, "write")

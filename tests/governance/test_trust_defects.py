@@ -89,12 +89,14 @@ def test_defect_4_an_unknown_constraint_type_denies(trusted: Any) -> None:
 
 
 @pytest.mark.parametrize("level", Level)
+@pytest.mark.covers("F5.16")
 def test_defect_5_no_level_passes_for_a_capability_that_is_not_held(trusted: Any, level: Level) -> None:
     trusted.delegate(trusted.ada, trusted.orchestrator, "read")
     assert refusal(trusted.verify, trusted.orchestrator, "write", level) is ReasonCode.TRUST_CAPABILITY
     assert refusal(trusted.verify, trusted.ada, "merge", level) is ReasonCode.TRUST_CAPABILITY
 
 
+@pytest.mark.covers("F5.33")
 def test_defect_6_read_only_is_a_fact_about_the_act_and_not_a_word_in_its_name() -> None:
     envelope = Envelope(constraints={"read_only": Constraint(type="required", value=True)})
     envelope.require({"read_only": True, "action": "analyze_created_rows"}, 0)
@@ -112,6 +114,7 @@ def test_defect_7_a_time_window_is_the_one_that_was_given() -> None:
             assert refusal(envelope.require, {"when": 1_500}, moment) is ReasonCode.TRUST_CONSTRAINT
 
 
+@pytest.mark.covers("F5.13")
 def test_defect_8_no_argument_loosens(trusted: Any) -> None:
     budget = Constraint(type="budget", value=100)
     first = trusted.delegate(trusted.ada, trusted.orchestrator, "write", cost=budget)

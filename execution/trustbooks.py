@@ -1,0 +1,118 @@
+"""The record of trust on a `datalake` branch: every run's book and audit trail, and what was revoked since."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from execution.revocations import MEMBER, Revocations
+from governance.codes import ReasonCode, RefusedError
+from governance.entry_types import EntryType
+from governance.trust.operations import require_anchors
+from governance.trust.records import Anchor, Book, Revocation
+from governance.trust.verify import require_sound
+from ledger.branch import GitDir
+from ledger.entry import Draft
+from ledger.layout import BRANCH, DIRECTORY, KEYS, WORKFLOWS
+from ledger.note import parse_vkey
+
+TRUST_FILE = "trust.json"
+AUDIT_FILE = "audit.jsonl"
+WORKFLOW = "trust"  # of lines that belong to no run
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one run left.
+
+    Attributes:
+        workflow: its directory.
+        book: what its acts rest on, with everything that was revoked up to now.
+        trail: its audit anchors; empty while it has not been decided.
+    """
+
+    workflow: str
+    book: Book
+    trail: tuple[Anchor, ...]
+
+
+def read_books(git_dir: Path, ref: str = BRANCH) -> list[Kept]:
+    """The books of all runs on the branch, in the order of their directories' names.
+
+    Raises:
+        RefusedError: TRUST_BROKEN for a file that is not what it should be.
+        GitError: git failed.
+    """
+    repository = GitDir(git_dir)
+    tip = repository.tip(ref)
+    if tip is None:
+        return []
+    revoked = Revocations(git_dir, ref).read()
+    root = f"{DIRECTORY}/{WORKFLOWS}"
+    blobs = {path: blob.oid for path, blob in repository.files(tip, root.rstrip("/")).items()}
+    books = sorted(path for path in blobs if path.endswith(f"/{TRUST_FILE}"))
+    kept = []
+    for path in books:
+        directory = path.removesuffix(TRUST_FILE)
+        trail = blobs.get(f"{directory}{AUDIT_FILE}")
+        contents = list(repository.blobs([blobs[path], *([trail] if trail else [])]))
+        book = _book(path, contents[0]).model_copy(update={"revocations": revoked})
+        kept.append(Kept(directory.removeprefix(root).rstrip("/"), book, _trail(path, contents[1:])))
+    return kept
+
+
+def ledger_keys(git_dir: Path, ref: str = BRANCH) -> frozenset[str]:
+    """The hex public keys on the branch, the present one and those before it.
+
+    Raises:
+        NoteError: a key there cannot be read.
+    """
+    repository = GitDir(git_dir)
+    tip = repository.tip(ref)
+    blobs = repository.files(tip, f"{DIRECTORY}/{KEYS.rstrip('/')}") if tip else {}
+    texts = repository.blobs([blob.oid for blob in blobs.values()])
+    return frozenset(parse_vkey(text.decode("utf-8", "replace").strip()).public.hex() for text in texts)
+
+
+def require_kept(kept: Kept, public_keys: frozenset[str]) -> None:
+    """Check one run's book and trail against the ledger's key.
+
+    Args:
+        kept: what the run left.
+        public_keys: hex, of the ledger.
+
+    Raises:
+        RefusedError: what is wrong first.
+    """
+    if kept.book.genesis.signer not in public_keys:
+        raise RefusedError(ReasonCode.TRUST_BROKEN, f"{kept.workflow}: its root is not a key of this ledger")
+    require_sound(kept.book)
+    require_anchors(kept.book, kept.trail)
+
+
+def revocation_draft(made: Revocation) -> Draft:
+    """The ledger line of a revocation."""
+    return Draft(
+        id=f"{WORKFLOW}/{made.id}",
+        type=str(EntryType.TRUST_REVOKED),
+        workflow=WORKFLOW,
+        run=WORKFLOW,
+        actor=made.by,
+        timestamp=made.revoked_ms,
+        body={MEMBER: made.model_dump(mode="json")},
+    )
+
+
+def _book(path: str, data: bytes) -> Book:
+    try:
+        return Book.model_validate_json(data)
+    except ValidationError as error:
+        raise RefusedError(ReasonCode.TRUST_BROKEN, f"{path} is not a book of trust") from error
+
+
+def _trail(path: str, contents: Sequence[bytes]) -> tuple[Anchor, ...]:
+    try:
+        return tuple(Anchor.model_validate_json(line) for data in contents for line in data.splitlines())
+    except ValidationError as error:
+        raise RefusedError(ReasonCode.TRUST_BROKEN, f"the audit trail beside {path} cannot be read") from error
