@@ -15,7 +15,7 @@ from typing import Any
 from bot.intent import sanitise
 from bot.local_request import LocalRequest
 from bot.models_file import operator_registry
-from bot.settings_table import SandboxChoice
+from bot.sandboxes import operator_sandbox
 from execution.agents.build import ModelAccess
 from execution.agents.history import CommitHistory, ReadHistory, local_history
 from execution.discovery import NoRepositoryError, Place, locate
@@ -27,14 +27,12 @@ from execution.local_ledger import open_ledger
 from execution.problems import SetupProblem
 from execution.result import RunResult
 from execution.runs import Run, Source
-from execution.sandbox.probe import choose_sandbox
 from execution.store import Store
 from execution.world import World
 from governance.states import RunOutcome
 
 RUN_ID_BYTES = 8
 SETTLING_SECONDS_MAX = 10.0
-SANDBOX_VARIABLE = "OPTR_SANDBOX"
 KEY_VARIABLE = "OPTR_LEDGER_KEY_FILE"
 WINNERS = "refs/heads/optr"  # a directory of branches, one for each workflow
 
@@ -53,7 +51,7 @@ async def run_local(request: LocalRequest) -> RunResult:
     run = _run(request, place)
     registry = operator_registry(request.environ)
     access = ModelAccess(environ=request.environ, registry=registry, history=_history(place.common_dir))
-    sandbox = await choose_sandbox(_preference(request.environ.get(SANDBOX_VARIABLE, "")))
+    sandbox = await operator_sandbox(request.environ)
     forge = await asyncio.to_thread(_forge, request, place, run)
     scratch = _scratch()
     store = Store(f"sqlite:///{scratch / 'state.db'}", lasting=False)
@@ -75,10 +73,6 @@ def _history(git_dir: Path) -> ReadHistory:
         return await asyncio.to_thread(local_history, git_dir, commit)
 
     return read
-
-
-def _preference(choice: str) -> str | None:
-    return None if choice in {"", SandboxChoice.AUTO} else choice
 
 
 def _scratch() -> Path:

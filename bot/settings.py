@@ -25,6 +25,7 @@ from bot.settings_table import (
     WEBHOOK_SECRET_CHARACTERS_MIN,
     WRITE_INTERVAL_MS_DEFAULT,
     WRITE_INTERVAL_MS_MAX,
+    ContainerEngine,
     LogLevel,
     SandboxChoice,
 )
@@ -93,6 +94,8 @@ class LocalSettings(BaseModel):
     ledger_key_file: AbsolutePath | None = None
     timeout_ms: int | None = Field(default=None, ge=1, le=TIMEOUT_MS_MAX)
     sandbox: SandboxChoice = SandboxChoice.AUTO
+    sandbox_image: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    container_engine: ContainerEngine = ContainerEngine.DOCKER
     log_level: LogLevel = LogLevel.INFO
     models_file: AbsolutePath | None = None
 

@@ -20,6 +20,16 @@ class SandboxChoice(StrEnum):
     AUTO = "auto"
     BUBBLEWRAP = "bubblewrap"
     LANDLOCK = "landlock"
+    CONTAINER = "container"
+    NONE = "none"
+
+
+class ContainerEngine(StrEnum):
+    """Whose command line runs containers."""
+
+    DOCKER = "docker"
+    PODMAN = "podman"
+    NERDCTL = "nerdctl"
 
 
 class LogLevel(StrEnum):
@@ -187,9 +197,26 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "OPTR_SANDBOX",
         "sandbox",
-        f"Sandbox for the commands of agents and checks: {', '.join(SandboxChoice)}",
+        f"Sandbox for the commands of agents and checks: {', '.join(SandboxChoice)}. `auto` takes bubblewrap, else "
+        "Landlock, else refuses; `none` gives up isolation, and every run says so in its record",
         f"Give one of: {', '.join(SandboxChoice)}",
         default=SandboxChoice.AUTO.value,
+        reader=Reader.BOTH,
+    ),
+    Setting(
+        "OPTR_SANDBOX_IMAGE",
+        "sandbox_image",
+        "Image that `OPTR_SANDBOX=container` runs commands in; it must be on this machine and hold `prlimit` and what "
+        "the checks need",
+        "Give an image's name, or choose another sandbox",
+        reader=Reader.BOTH,
+    ),
+    Setting(
+        "OPTR_CONTAINER_ENGINE",
+        "container_engine",
+        f"Its engine: {', '.join(ContainerEngine)}",
+        f"Give one of: {', '.join(ContainerEngine)}",
+        default=ContainerEngine.DOCKER.value,
         reader=Reader.BOTH,
     ),
     Setting(

@@ -30,13 +30,12 @@ from bot.ports import Context
 from bot.reconcile.loop import Reconciler, Sides
 from bot.reconcile.runs import RunKeeper
 from bot.router import Dispatcher
+from bot.sandboxes import operator_sandbox
 from bot.server import Deps
 from bot.settings import Settings
-from bot.settings_table import SandboxChoice
 from execution.agents.build import ModelAccess
 from execution.engine import Engine
 from execution.sandbox import SandboxError
-from execution.sandbox.probe import choose_sandbox
 from execution.store import Store, StoredCheckpoints
 from execution.upkeep import Upkeep
 from execution.world import World
@@ -110,9 +109,8 @@ class App:
             GitHubError: GitHub does not know this App, or cannot be reached.
             EngineBusyError: another process uses the state directory.
         """
-        preference = None if self._settings.sandbox is SandboxChoice.AUTO else str(self._settings.sandbox)
         try:
-            sandbox = await choose_sandbox(preference)
+            sandbox = await operator_sandbox(self._environ)
         except SandboxError as error:
             raise OptrError("no sandbox works here", why=str(error), remedy="Install bubblewrap") from None
         copilot = CopilotGitHub(self._installations)

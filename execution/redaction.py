@@ -13,7 +13,7 @@ REDACTED = "[redacted]"
 SECRET_CHARS_MIN = 8  # shorter values would redact ordinary words
 
 # Names of environment variables whose values are secrets.
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?$")
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?$|TOKEN_BEDROCK$")  # the last is AWS's name
 
 # GitHub's installation tokens are `ghs_` plus any length since April 2026; the others as their issuers document them.
 SHAPES = re.compile(

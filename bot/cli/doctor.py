@@ -92,13 +92,12 @@ async def _here(settings: "LocalSettings", environ: Mapping[str, str]) -> AsyncI
     from bot.doctor.finding import failed  # noqa: PLC0415
     from bot.models_file import operator_registry  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
-    from bot.settings_table import SandboxChoice  # noqa: PLC0415
     from bot.wiring import database_url  # noqa: PLC0415
     from execution.problems import SetupProblem  # noqa: PLC0415
 
     yield machine.state_directory(settings.state)
     yield machine.disk(settings.state)
-    yield await machine.sandbox(None if settings.sandbox is SandboxChoice.AUTO else str(settings.sandbox))
+    yield await machine.sandbox(environ)
     try:
         yield machine.models(operator_registry(environ), environ)
     except SetupProblem as problem:

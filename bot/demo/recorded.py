@@ -47,13 +47,17 @@ _STATUS_FAULTS = {
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it was answered: status 200 means that the turn was played, perhaps with a fault inside."""
+    """One request as it was answered: status 200 means that the turn was played, perhaps with a fault inside.
+
+    `credential` is the Authorization header of a played one.
+    """
 
     protocol: Driver
     model: str
     turn: int | None
     status: int
     body: Body = field(repr=False)
+    credential: str = field(default="", repr=False)
 
 
 class RecordedModel:
@@ -122,7 +126,8 @@ class RecordedModel:
             if fault.kind is FaultKind.RATE_LIMIT:
                 response.headers["Retry-After"] = f"{fault.seconds:g}"
             return response
-        self.seen.append(Seen(cassette.protocol, cassette.model, turn, 200, body))
+        credential = request.headers.get("Authorization", "")
+        self.seen.append(Seen(cassette.protocol, cassette.model, turn, 200, body, credential))
         if fault is not None and fault.kind is FaultKind.SLOW:
             await asyncio.sleep(fault.seconds)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})

@@ -13,9 +13,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bot.doctor.finding import Finding, failed, ok, skipped, warning
+from bot.sandboxes import operator_sandbox
 from execution.models.registry import Registry
-from execution.sandbox import SandboxError
-from execution.sandbox.probe import choose_sandbox
+from execution.sandbox import SandboxError, unconfined
 from ledger.errors import LedgerError
 from ledger.keys import Signer
 
@@ -70,12 +70,14 @@ def disk(state: Path) -> Finding:
     return ok("disk", what)
 
 
-async def sandbox(preference: str | None) -> Finding:
+async def sandbox(environ: Mapping[str, str]) -> Finding:
     """The clean room, by running something in it."""
     try:
-        chosen = await choose_sandbox(preference)
+        chosen = await operator_sandbox(environ)
     except SandboxError as error:
         return failed("sandbox", str(error), "Install bubblewrap and let it make user namespaces")
+    if chosen.name == unconfined.NAME:
+        return warning("sandbox", unconfined.WARNING, "Unset OPTR_SANDBOX and install bubblewrap")
     return ok("sandbox", f"{chosen.name} works here")
 
 

@@ -21,6 +21,19 @@ _ADVICE = (
 )
 
 
+async def tried(sandbox: Sandbox) -> Sandbox:
+    """The sandbox that the operator named, once it is shown to work.
+
+    Raises:
+        SandboxError: it does not; says why.
+    """
+    try:
+        await probe(sandbox)
+    except SandboxError as error:
+        raise SandboxError(f"the sandbox {sandbox.name!r} does not work here: {error}") from None
+    return sandbox
+
+
 async def choose_sandbox(preference: str | None = None) -> Sandbox:
     """The best sandbox that really works here: bubblewrap, else Landlock, never none.
 

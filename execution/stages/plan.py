@@ -19,6 +19,7 @@ from execution.preparation import may_use_network
 from execution.problems import SetupProblem
 from execution.records import Limits
 from execution.runs import Run
+from execution.sandbox import unconfined
 from execution.world import World
 from execution.yamlfile import ConfigError
 from governance.graph import Graph, race
@@ -112,11 +113,15 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         limits=limits,
         instructions=_instructions(git_dir, base, paths),
         context=_context(paths, checks),
-        warnings=(*warnings, *unheard, *policy_warnings([*profiles, *reviewers])),
+        warnings=(*_walls(world), *warnings, *unheard, *policy_warnings([*profiles, *reviewers])),
         planned_ms=now_ms,
         reviewers=judges,
         prepare_network=config.prepare is not None and may_use_network(world.access.environ),
     )
+
+
+def _walls(world: World) -> tuple[str, ...]:
+    return (unconfined.WARNING,) if world.sandbox.name == unconfined.NAME else ()
 
 
 def _checks(config: Config, paths: tuple[str, ...]) -> tuple[tuple[Check, ...], str]:

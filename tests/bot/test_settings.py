@@ -42,7 +42,7 @@ def test_every_missing_variable_is_named_at_once_with_what_to_do(environ: dict[s
         ("OPTR_GITHUB_URL", "ftp://github.com", "not an http"),
         ("OPTR_DATABASE_URL", "mysql://x", "not a PostgreSQL URL"),
         ("OPTR_TIMEOUT", "0", "greater than or equal to 1"),
-        ("OPTR_SANDBOX", "none", "auto"),
+        ("OPTR_SANDBOX", "off", "auto"),
         ("OPTR_LOG_LEVEL", "loud", "debug"),
     ],
 )

@@ -173,3 +173,15 @@ def test_a_reader_that_goes_away_changes_nothing(tmp_path: Path) -> None:
     )
     os.close(writer)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def test_a_run_without_a_sandbox_says_so_in_its_record_and_to_its_reader(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    ran = bench.execute("open", "--agents", "mender", OPTR_SANDBOX="none")
+    assert ran.code == 0, ran.err
+    assert "OPTR_SANDBOX=none" in ran.out
+    planned = json.loads(bench.git("show", "datalake:datalake/ledger.jsonl").splitlines()[0])
+    assert (planned["type"], planned["sandbox"]) == ("MAEG_CREATED", "none")
+    refused = bench.execute("other", "--agents", "mender", OPTR_SANDBOX="container")
+    assert refused.code == 4
+    assert "OPTR_SANDBOX_IMAGE" in refused.err

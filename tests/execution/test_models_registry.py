@@ -15,7 +15,7 @@ def test_every_vendor_has_an_entry() -> None:
     drivers = {name: registry.entry(name).driver for name in registry.ids}
     assert drivers["gpt-6.1-sol"] is Driver.OPENAI_RESPONSES
     assert drivers["claude-opus-5-5"] is Driver.ANTHROPIC_MESSAGES
-    for prefix in ("azure", "gemini", "mistral", "openrouter", "ollama"):
+    for prefix in ("azure", "bedrock", "gemini", "mistral", "openrouter", "ollama", "vertex"):
         assert any(name.startswith(prefix) for name in drivers)
 
 

@@ -38,6 +38,24 @@ def play(driver: Driver, turns: tuple[RecordedTurn, ...], talk: Talk, **access: 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("name", load_registry().ids)
+def test_every_shipped_entry_reaches_its_model_with_its_own_key(name: str) -> None:
+    async def main() -> None:
+        entry = load_registry().entry(name)
+        cassette = Cassette(protocol=entry.driver, model=entry.model, turns=(DONE,))
+        async with recorded_model([cassette]) as model:
+            url = model.url if entry.driver is Driver.ANTHROPIC_MESSAGES else f"{model.url}/v1"
+            environ = {entry.base_url_env or "": url, "ANTHROPIC_API_KEY": "not-this-one", "OPENAI_API_KEY": "nor-this"}
+            environ |= {entry.key_env: "the-key"} if entry.key_env else {}
+            granted = ModelAccess(environ)
+            async with open_conversation(granted.line(entry, "agent", "be good")) as conversation:
+                assert (await conversation.say("please")).text == "finished"
+            assert [(seen.model, seen.status) for seen in model.seen] == [(entry.model, 200)]
+            assert [seen.credential for seen in model.seen] == ["Bearer the-key" if entry.key_env else "Bearer none"]
+
+    asyncio.run(main())
+
+
 def faulty(kind: FaultKind, times: int = 1, seconds: float = 0.0) -> RecordedTurn:
     return DONE.model_copy(update={"faults": (Fault(kind=kind, seconds=seconds),) * times})
 
