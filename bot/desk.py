@@ -2,8 +2,12 @@
 
 from bot.github.errors import GitHubError
 from bot.ledgers import Ledgers, RecordedWinner
-from execution.artifacts import PLAN, Plan
+from bot.ports import Purse
+from execution.artifacts import PLAN, Approved, Plan
+from execution.reservations import Reservations
 from execution.runs import Run
+from execution.spending import caps_of, worst_case
+from execution.stages.admit import approve, spent_so_far
 from execution.world import World
 
 
@@ -22,6 +26,29 @@ class RecordDesk:
     async def plan(self, run_id: str) -> Plan | None:
         """A run's plan, None before it has one."""
         return self._world.store.find(run_id, PLAN, Plan)
+
+    async def approve(self, run_id: str, by: str) -> Approved | None:
+        """Record a person's approval of a plan; None when the run does not wait for one.
+
+        Raises:
+            LedgerError, GitHubError: it could not be recorded; asking again records it once.
+        """
+        return await approve(self._world, run_id, by)
+
+    async def purse(self, run: Run) -> Purse | None:
+        """A run's money, None before it has a plan."""
+        store, plan = self._world.store, await self.plan(run.id)
+        if plan is None:
+            return None
+        caps, rows = caps_of(self._world.access.environ, plan.config.budget), Reservations(store)
+        standing = rows.of(run.id)
+        return Purse(
+            worst=worst_case(plan),
+            reserved=standing.reserved if standing is not None and standing.spent is None else 0,
+            spent=spent_so_far(store, run.id, plan, caps.unmeasured),
+            caps=caps.microusd,
+            taken=rows.taken(run, self._world.now_ms()),
+        )
 
     async def verify(self, run: Run) -> RecordedWinner:
         """Verify the ledger as it stands on GitHub; what keeps us from it is the problem."""

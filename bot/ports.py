@@ -8,9 +8,10 @@ from weakref import WeakValueDictionary
 
 from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
-from execution.artifacts import Plan
+from execution.artifacts import Approved, Plan
 from execution.result import RunResult
 from execution.runs import Run
+from execution.spending import Scope
 from governance.states import RunOutcome
 
 Reaction = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
@@ -37,6 +38,10 @@ class Runs(Protocol):
 
     async def submit(self, run: Run) -> None:
         """Store the run and start it; a known id is a no-op."""
+        ...
+
+    async def proceed(self, run_id: str) -> None:
+        """Go on with a run that waited for a person."""
         ...
 
     async def cancel(self, run_id: str, by: str) -> bool:
@@ -105,8 +110,35 @@ class Gate(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Purse:
+    """A run's money, millionths of a US dollar.
+
+    Attributes:
+        worst: what its plan may cost at most.
+        reserved: what is held for it.
+        spent: what it cost so far.
+        caps: limits by scope; a scope that is missing has none.
+        taken: what is reserved or spent in each scope in the last 24 hours.
+    """
+
+    worst: int
+    reserved: int
+    spent: int
+    caps: Mapping[Scope, int]
+    taken: Mapping[Scope, int]
+
+
 class Desk(Protocol):
-    """The record, as commands read it."""
+    """The record, as commands read and add to it."""
+
+    async def approve(self, run_id: str, by: str) -> Approved | None:
+        """Record a person's approval of a plan; None when the run does not wait for one."""
+        ...
+
+    async def purse(self, run: Run) -> Purse | None:
+        """A run's money, None before it has a plan."""
+        ...
 
     async def plan(self, run_id: str) -> Plan | None:
         """A run's plan, None before it has one."""

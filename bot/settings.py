@@ -29,6 +29,7 @@ from bot.settings_table import (
     LogLevel,
     SandboxChoice,
 )
+from execution.spending import INSTALLATION_DAY_DEFAULT, Unmeasured, dollars
 
 PREFIX = "OPTR_"
 PRIVATE_KEY_BYTES_MAX = 65_536
@@ -76,12 +77,18 @@ def _postgresql(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _dollars(text: str) -> str:
+    dollars(text)
+    return text
+
+
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Dollars = Annotated[str, AfterValidator(_dollars)]
 Secret = Annotated[SecretStr, Field(min_length=WEBHOOK_SECRET_CHARACTERS_MIN)]
 
 
@@ -136,6 +143,11 @@ class Settings(LocalSettings):
     reconcile_ms: int = Field(default=RECONCILE_MS_DEFAULT, ge=RECONCILE_MS_MIN, le=RECONCILE_MS_MAX)
     metrics_token: Annotated[SecretStr, Field(min_length=METRICS_TOKEN_CHARACTERS_MIN)] | None = None
     otlp_endpoint: BaseUrl | None = None
+    budget_run: Dollars | None = None
+    budget_repository: Dollars | None = None
+    budget_installation: Dollars = INSTALLATION_DAY_DEFAULT
+    budget_day: Dollars | None = None
+    unmeasured: Unmeasured = Unmeasured.WORST
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     port: int = Field(default=PORT_DEFAULT, ge=0, le=65_535)
     database_url: Annotated[SecretStr, AfterValidator(_postgresql)] | None = None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from execution.spending import INSTALLATION_DAY_DEFAULT, Unmeasured
+
 WEBHOOK_SECRET_CHARACTERS_MIN = 16
 METRICS_TOKEN_CHARACTERS_MIN = 16
 TIMEOUT_MS_MAX = 86_400_000
@@ -234,6 +236,39 @@ TABLE: tuple[Setting, ...] = (
         "`execution/models/models.toml`",
         "Give a file that only its owner can write, or unset it",
         reader=Reader.BOTH,
+    ),
+    Setting(
+        "OPTR_BUDGET_RUN",
+        "budget_run",
+        "The most that one run may cost at worst, in US dollars: all attempts and reviews at their limits",
+        "Give an amount such as 12.50, or unset it",
+    ),
+    Setting(
+        "OPTR_BUDGET_REPOSITORY_DAY",
+        "budget_repository",
+        "The most that one repository may reserve and spend in 24 hours, in US dollars",
+        "Give an amount such as 12.50, or unset it",
+    ),
+    Setting(
+        "OPTR_BUDGET_INSTALLATION_DAY",
+        "budget_installation",
+        "The most that one installation may reserve and spend in 24 hours, in US dollars",
+        "Give an amount such as 12.50, or unset it",
+        default=INSTALLATION_DAY_DEFAULT,
+    ),
+    Setting(
+        "OPTR_BUDGET_DAY",
+        "budget_day",
+        "The most that all installations together may reserve and spend in 24 hours, in US dollars",
+        "Give an amount such as 12.50, or unset it",
+    ),
+    Setting(
+        "OPTR_UNMEASURED",
+        "unmeasured",
+        "What an attempt counts as when nobody can tell its cost: `worst`, its whole limit, or `free`; a command "
+        "without the network costs nothing either way",
+        f"Give one of: {', '.join(Unmeasured)}",
+        default=Unmeasured.WORST.value,
     ),
     Setting(
         "OPTR_AGENT_ENV",

@@ -24,6 +24,7 @@ CROSS = "cross"
 SELECTION = "selection"
 RECORDED = "recorded"
 RESULT = "result"
+APPROVED = "approved"
 
 
 def token_name(node: str) -> str:
@@ -99,6 +100,13 @@ class PlanRecorded(Record):
 
     receipt: Receipt
     recorded_ms: int
+
+
+class Approved(Record):
+    """Who let the plan go ahead, and when, milliseconds since the epoch."""
+
+    by: str
+    approved_ms: int
 
 
 class BaseMeasured(Record):

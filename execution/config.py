@@ -19,6 +19,7 @@ TreePath = Annotated[
         pattern=r"^[A-Za-z0-9_.@+][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_.@+][A-Za-z0-9_.@+-]*)*$", max_length=200
     ),
 ]
+Amount = Annotated[str, StringConstraints(pattern=r"^\d{1,6}(\.\d{1,6})?$")]
 Share = Annotated[str, StringConstraints(pattern=r"^(0(\.\d{1,4})?|1(\.0{1,4})?)$")]
 
 
@@ -129,11 +130,14 @@ class Review(Part):
         approvals: distinct humans who must approve the head.
         two_person: whether the requester's own approval does not count.
         reviewers: agents with the role `reviewer` who see admissible patches, blinded, and may veto them.
+        plan_approval: when a person must approve the plan before any agent starts; risky means: a profile asks for
+            human approval, or an agent for the network.
     """
 
     approvals: int = Field(default=1, ge=0, le=10)
     two_person: bool = True
     reviewers: tuple[str, ...] = Field(default=(), max_length=REVIEWERS_MAX)
+    plan_approval: Literal["never", "risky", "always"] = "risky"
 
     @model_validator(mode="after")
     def _each_once(self) -> "Review":
@@ -160,6 +164,18 @@ class PatchRules(Part):
     protected_policy: Literal["block", "require_approval"] = "block"
 
 
+class Budget(Part):
+    """Limits on money, US dollars; they can only tighten the operator's.
+
+    Attributes:
+        run: the most that one run may cost at worst.
+        day: the most that this repository may spend in 24 hours.
+    """
+
+    run: Amount | None = None
+    day: Amount | None = None
+
+
 class Config(Part):
     """`.github/optr.yml`, version 1. Every key has a default."""
 
@@ -170,6 +186,7 @@ class Config(Part):
     scoring: Scoring = Scoring()
     review: Review = Review()
     patch: PatchRules = PatchRules()
+    budget: Budget = Budget()
 
 
 def load_config(data: bytes | None) -> Config:

@@ -125,12 +125,18 @@ class Engine:
         await self._enqueue(identity, DELIVERIES_QUEUE, self._ready.deliver, guid, event, payload)
         return True
 
+    async def proceed(self, run_id: str) -> None:
+        """Go on with a run that waited for a person; again is a no-op."""
+        await _outside(self._enqueue(approved_id(run_id), RUNS_QUEUE, self._ready.run, run_id))
+
     async def cancel(self, run_id: str, by: str) -> bool:
         """Stop a run and close it as cancelled; False when it was closed before."""
         run = self._world.run(run_id)
         if run.state is RunState.CLOSED:
             return False
-        await _outside(DBOS.cancel_workflow_async(run_id, cancel_children=True))
+        for identity in (run_id, approved_id(run_id)):
+            if await DBOS.get_workflow_status_async(identity) is not None:
+                await _outside(DBOS.cancel_workflow_async(identity, cancel_children=True))
         await self.conclude(run_id, RunOutcome.CANCELLED, by, {})
         return True
 
@@ -209,6 +215,11 @@ def _passing_journal(url: str) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return journal
+
+
+def approved_id(run_id: str) -> str:
+    """The id under which a run goes on after a person let it."""
+    return f"{run_id}.approved"
 
 
 async def _refuse(guid: str, event: str, payload: bytes) -> None:

@@ -17,6 +17,7 @@ from execution.artifacts import Plan
 from execution.gitcmd import GitError
 from execution.problems import RunProblem
 from execution.sandbox import SandboxError
+from execution.stages.admit import admit
 from execution.stages.attempt import attempt
 from execution.stages.baseline import measure_base
 from execution.stages.conclude import conclude
@@ -94,6 +95,9 @@ async def _run(world: World, run_id: str, node_flow: NodeFlow, review_flow: Node
         await _step("announce", show, world, run_id)
         made = Plan.model_validate_json(await _step("plan", _plan_json, world, run_id))
         await _step("record_plan", _record_plan, world, run_id)
+        if not await _step("admit", admit, world, run_id):
+            await _step("show_waiting", show, world, run_id)
+            return  # waiting is a state: an approval starts this flow again under another id
         await _step("baseline", _measure_base, world, run_id, preemptible=True)
         await _step("executing", _move, world, run_id, RunState.EXECUTING)
         handles = []

@@ -24,10 +24,10 @@ def require_candidate(profile: Profile) -> None:
 
 
 def policy_warnings(profiles: Iterable[Profile]) -> tuple[str, ...]:
-    """One sentence for each capability that a profile wants a human to approve, which nobody is asked for yet."""
+    """One sentence for each capability that a profile wants a human to approve, which is asked for on GitHub only."""
     return tuple(
-        f"The profile of {profile.name} asks for human approval of {capability}; nobody is asked while agents work, "
-        "the pull request's reviewers are."
+        f"The profile of {profile.name} asks for human approval of {capability}; on GitHub a person is asked "
+        "before any agent starts, while agents work nobody is."
         for profile in profiles
         for capability, approval in sorted(profile.approval_policy.items())
         if approval is Approval.HUMAN_APPROVAL

@@ -67,6 +67,11 @@ class Store:
             sa.event.listen(self._engine, "begin", _begin_immediately)
         _METADATA.create_all(self._engine)
 
+    @property
+    def database(self) -> sa.Engine:
+        """The database, for tables that are not about runs."""
+        return self._engine
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()

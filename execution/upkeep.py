@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from dbos import DBOS
 
-from execution.engine import FAILED_STATUS
+from execution.engine import FAILED_STATUS, approved_id
 from execution.runs import Run
 from execution.stages.conclude import conclude
 from execution.stages.publish import show
@@ -69,7 +69,8 @@ class Upkeep:
 
     async def working(self, run_id: str) -> Working:
         """Whether anybody works on a run."""
-        status = await DBOS.get_workflow_status_async(run_id)
+        status = await DBOS.get_workflow_status_async(approved_id(run_id))
+        status = status or await DBOS.get_workflow_status_async(run_id)
         if status is None:
             return Working.UNKNOWN
         if status.status == _ENDED:

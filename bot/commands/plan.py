@@ -7,6 +7,8 @@ from execution.agents.profiles import Profile
 from execution.artifacts import Plan
 from execution.records import Limits
 from execution.runs import Run
+from execution.spending import worst_case
+from execution.stages.admit import must_be_asked
 from governance.states import RunState
 
 NOTHING_YET = "No run has been asked for here, so there is no plan."
@@ -23,11 +25,6 @@ async def handle(call: Call) -> str:
     return NOT_YET if plan is None else _lines(run, plan)
 
 
-def worst_case_microusd(plan: Plan) -> int:
-    """The most that all attempts and reviews together may cost, millionths of a US dollar."""
-    return sum(limits.cost_microusd for limits in plan.limits.values())
-
-
 def _lines(run: Run, plan: Plan) -> str:
     checks = ", ".join(name(check.id) for check in plan.checks[:CHECKS_MAX]) or "none"
     lines = [
@@ -35,7 +32,7 @@ def _lines(run: Run, plan: Plan) -> str:
         "",
         f"- base: {name(plan.base_branch)} at `{code(plan.base_commit)}`",
         f"- checks: {checks} ({sentence(plan.checks_source)})",
-        f"- at most {money(worst_case_microusd(plan))} in all",
+        f"- at most {money(worst_case(plan))} in all",
         f"- graph `{code(plan.graph.digest)}`",
         *(f"- note: {sentence(warning)}" for warning in plan.warnings),
         "",
@@ -45,6 +42,7 @@ def _lines(run: Run, plan: Plan) -> str:
         *(_row(profile, "reviews", plan.limits[node]) for node, profile in plan.reviewers.items()),
     ]
     if run.state is RunState.AWAITING_APPROVAL:
+        lines += [f"- it waits because: {sentence(why)}" for why in must_be_asked(plan)]
         lines += ["", f"It waits: `/optr approve {code(plan.base_commit)[:12]}` or `/optr reject`."]
     return "\n".join(lines)
 

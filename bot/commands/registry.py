@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bot.commands import (
+    approve,
+    budget,
     cancel,
     compare,
     explain,
     help,  # noqa: A004 - the command's own name
     plan,
+    reject,
     rerun,
     run,
     status,
@@ -19,6 +22,6 @@ from bot.commands.declaration import Command
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         module.COMMAND.name: module.COMMAND
-        for module in (help, status, plan, explain, compare, verify, run, cancel, rerun)
+        for module in (help, status, plan, explain, compare, budget, verify, run, approve, reject, cancel, rerun)
     }
 )

@@ -8,7 +8,7 @@ from bot.github.client import GitHubClient
 from bot.github.errors import Call
 from bot.github.objects import CheckRunObject, read
 from bot.github.once import find_or_create
-from bot.render.check_run import CheckRun, CheckStatus
+from bot.render.check_run import CheckRun, CheckStatus, Conclusion
 
 REMEMBERED_MAX = 2_000
 
@@ -27,7 +27,9 @@ class CheckRuns:
         self._shown: LRUCache[tuple[str, str], tuple[CheckRun, str]] = LRUCache(maxsize=REMEMBERED_MAX)
 
     async def put(self, client: GitHubClient, repository: str, wanted: CheckRun) -> str:
-        """Make GitHub show `wanted` and return its page; a completed check run never goes back.
+        """Make GitHub show `wanted` and return its page.
+
+        A completed check run never goes back, unless what completed it was waiting for a person.
 
         Raises:
             GitHubError: it could not be shown.
@@ -71,7 +73,8 @@ class CheckRuns:
 
 def _settled(found: CheckRunObject, wanted: CheckRun) -> bool:
     """Whether GitHub shows `wanted` already, or something later than it."""
-    if found.status == CheckStatus.COMPLETED and wanted.status is not CheckStatus.COMPLETED:
+    waits = found.conclusion == Conclusion.ACTION_REQUIRED
+    if found.status == CheckStatus.COMPLETED and wanted.status is not CheckStatus.COMPLETED and not waits:
         return True
     return (found.status, found.conclusion, found.output.title, found.output.summary, found.output.text or "") == (
         wanted.status,

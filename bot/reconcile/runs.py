@@ -16,10 +16,13 @@ from governance.states import RunOutcome, RunState
 from ledger.errors import LedgerError
 
 SETTLING_MS = 60_000  # what is younger is being worked on
+APPROVAL_MS_MAX = 7 * 24 * 3600 * 1000  # a plan for a base so old is not what anybody would approve
 SHOWN_MS = 24 * 3600 * 1000  # how long the last word on a closed run is looked after
 SHOWN_MAX = 20
 LEFT_BEHIND = "its work stopped and could not go on; OPTR ended it so that nothing looks busy that is not"
+UNANSWERED = "nobody approved or rejected the plan within a week"
 
+_EXPIRED = str(ReasonCode.RUN_EXPIRED)
 _LOG = logging.getLogger("optr.reconcile")
 _AT_WORK = frozenset(RunState) - {RunState.IN_REVIEW, RunState.CLOSED, RunState.AWAITING_APPROVAL}
 
@@ -99,6 +102,9 @@ class RunKeeper:
     async def _keep(self, run: Run, now_ms: int) -> bool:
         if run.state is RunState.IN_REVIEW:
             return await self._follow(run)
+        if run.state is RunState.AWAITING_APPROVAL and now_ms - run.created_ms > APPROVAL_MS_MAX:
+            await self._runs.end(run.id, RunOutcome.EXPIRED, {"problem": UNANSWERED, "code": _EXPIRED})
+            return True
         if run.state not in _AT_WORK:
             return False
         young = now_ms - run.created_ms < SETTLING_MS
@@ -109,7 +115,7 @@ class RunKeeper:
         ending = ending_of(working, young=young)
         if ending is None:
             return False
-        facts = {} if ending is RunOutcome.CANCELLED else {"problem": LEFT_BEHIND, "code": str(ReasonCode.RUN_EXPIRED)}
+        facts = {} if ending is RunOutcome.CANCELLED else {"problem": LEFT_BEHIND, "code": _EXPIRED}
         await self._runs.end(run.id, ending, facts)
         return True
 

@@ -103,6 +103,8 @@ def conclude(result: RunResult) -> tuple[CheckStatus, Conclusion | None]:
             return CheckStatus.COMPLETED, Conclusion.SUCCESS
         fallback = Conclusion.FAILURE
         return CheckStatus.COMPLETED, _BY_OUTCOME.get(result.outcome, fallback) if result.outcome else fallback
+    if result.state is RunState.AWAITING_APPROVAL:
+        return CheckStatus.COMPLETED, Conclusion.ACTION_REQUIRED  # GitHub shows buttons on completed checks only
     if result.state in _DONE:
         return CheckStatus.COMPLETED, Conclusion.SUCCESS if _has_winner(result) else Conclusion.FAILURE
     return (CheckStatus.QUEUED if result.state in _WAITING else CheckStatus.IN_PROGRESS), None

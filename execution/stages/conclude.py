@@ -6,6 +6,7 @@ from execution.artifacts import PLAN, RECORDED, RESULT, Plan, Recorded
 from execution.redaction import secrets_of
 from execution.result import RunResult
 from execution.runs import Run
+from execution.stages.admit import settle
 from execution.stages.publish import current
 from execution.stages.record import receipt_of
 from execution.world import World
@@ -20,6 +21,9 @@ _TYPES = {
     RunOutcome.ACCEPTED: EntryType.WRAP_ORCH_ACCEPTED,
     RunOutcome.REJECTED: EntryType.WRAP_ORCH_REJECTED,
     RunOutcome.CANCELLED: EntryType.RUN_CANCELLED,
+    RunOutcome.SUPERSEDED: EntryType.RUN_SUPERSEDED,
+    RunOutcome.EXPIRED: EntryType.RUN_EXPIRED,
+    RunOutcome.REFUSED: EntryType.RUN_REFUSED,
 }
 _WRAPS = (RunOutcome.ACCEPTED, RunOutcome.REJECTED)
 
@@ -50,6 +54,7 @@ async def conclude(world: World, run_id: str, outcome: RunOutcome, by: str, fact
     problem, code = facts.get("problem"), facts.get("code", "")
     world.store.move(run_id, RunState.CLOSED, outcome=outcome, problem=problem, code=code)
     world.observer.closed(outcome)
+    settle(world, run)
     return True
 
 

@@ -25,6 +25,7 @@ from execution.artifacts import (
 from execution.authority import require_orchestrator, require_unrevoked
 from execution.result import RunResult
 from execution.runs import Source
+from execution.stages.admit import settle
 from execution.stages.record import ACTOR, receipt_of
 from execution.store import Store
 from execution.world import World
@@ -84,6 +85,7 @@ async def publish(world: World, run_id: str) -> None:
     if recorded.commit is None:
         ending = {"outcome": RunOutcome.NO_WINNER, "problem": NO_WINNER_TEXT, "code": "NO_WINNER"}
         world.store.move(run_id, RunState.CLOSED, **ending)
+        settle(world, run)
         return
     await require_orchestrator(world, run_id, PUBLISH)
     await require_unrevoked(world, _winning(world, run_id))
@@ -93,6 +95,7 @@ async def publish(world: World, run_id: str) -> None:
     if run.source is Source.GITHUB:
         await _record_opening(world, run_id, published)
         world.store.move(run_id, RunState.IN_REVIEW)
+    settle(world, run)
 
 
 def _winning(world: World, run_id: str) -> Mandate:

@@ -8,8 +8,8 @@ from typing import Any
 
 from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
-from bot.ports import Context, Reaction
-from execution.artifacts import Plan
+from bot.ports import Context, Purse, Reaction
+from execution.artifacts import Approved, Plan
 from execution.result import RunResult
 from execution.runs import Run
 from governance.states import RunOutcome, RunState
@@ -78,6 +78,9 @@ class SimulatedEngine:
         assert run.workflow not in {one.workflow for one in self.runs.values()}, "a workflow would be overwritten"
         self.runs[run.id] = run
 
+    async def proceed(self, run_id: str) -> None:
+        self.change(run_id, state=RunState.EXECUTING)
+
     async def cancel(self, run_id: str, by: str) -> bool:
         run = self.runs[run_id]
         if _closed(run):
@@ -132,10 +135,17 @@ class SimulatedDesk:
     """Plans by run, and what the ledger says."""
 
     plans: dict[str, Plan] = field(default_factory=dict)
+    approved: dict[str, Approved] = field(default_factory=dict)
     winner: RecordedWinner = field(default_factory=lambda: RecordedWinner("nothing was recorded"))
 
     async def plan(self, run_id: str) -> Plan | None:
         return self.plans.get(run_id)
+
+    async def approve(self, run_id: str, by: str) -> Approved | None:
+        return self.approved.get(run_id)
+
+    async def purse(self, run: Run) -> Purse | None:
+        return None
 
     async def verify(self, run: Run) -> RecordedWinner:
         return self.winner

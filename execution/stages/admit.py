@@ -1,0 +1,118 @@
+"""Between the plan and the first agent: the money is reserved, and a person is asked where the rules say so."""
+
+from execution.agents.profiles import Approval
+from execution.artifacts import (
+    APPROVED,
+    PLAN,
+    Approved,
+    Dispatched,
+    Plan,
+    Reviewed,
+    Tried,
+    reviewed_name,
+    token_name,
+    tried_name,
+)
+from execution.problems import RunProblem
+from execution.reservations import Reservations
+from execution.runs import Run, Source
+from execution.spending import MICRO, Denied, Scope, Unmeasured, caps_of, spent, worst_case
+from execution.store import Store
+from execution.world import World
+from governance.events import EntryType
+from governance.states import RunOutcome, RunState
+from ledger.entry import Draft
+
+_WHOSE = {
+    Scope.RUN: "one run may cost",
+    Scope.REPOSITORY: "this repository may spend in 24 hours",
+    Scope.INSTALLATION: "this installation may spend in 24 hours",
+    Scope.EVERYTHING: "this App may spend in 24 hours",
+}
+
+
+async def admit(world: World, run_id: str) -> bool:
+    """Reserve the worst case and see whether the run may go on; False when a person is asked first.
+
+    Raises:
+        RunProblem: BUDGET_DENIED, as REFUSED.
+    """
+    run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
+    if run.source is not Source.GITHUB:
+        return True  # at a terminal whoever pays has asked, and sees the plan
+    if must_be_asked(plan) and world.store.find(run_id, APPROVED, Approved) is None:
+        world.store.move(run_id, RunState.AWAITING_APPROVAL)
+        return False
+    caps = caps_of(world.access.environ, plan.config.budget)
+    denied = Reservations(world.store).reserve(run, worst_case(plan), caps, world.now_ms())
+    if denied is not None:
+        raise RunProblem(told(denied), outcome=RunOutcome.REFUSED, code="BUDGET_DENIED")
+    return True
+
+
+def must_be_asked(plan: Plan) -> tuple[str, ...]:
+    """Why a person must approve the plan, one sentence each; empty when nobody is asked."""
+    rule = plan.config.review.plan_approval
+    if rule == "always":
+        return ("The repository's rules ask for approval of every plan.",)
+    if rule == "never":
+        return ()
+    profiles = [*plan.profiles.values(), *plan.reviewers.values()]
+    asking = [one.name for one in profiles if Approval.HUMAN_APPROVAL in one.approval_policy.values()]
+    online = [one.name for one in profiles if one.network]
+    return (
+        *(f"The profile of {name} asks for human approval." for name in asking),
+        *(f"{name} asks for the network." for name in online),
+    )
+
+
+def told(denied: Denied) -> str:
+    """The refusal, one sentence."""
+    left = max(denied.cap - denied.taken, 0)
+    return (
+        f"the run may cost {_usd(denied.asked)} at worst, and of the {_usd(denied.cap)} that {_WHOSE[denied.scope]}, "
+        f"{_usd(left)} are left; nothing was started"
+    )
+
+
+def _usd(microusd: int) -> str:
+    return f"${microusd / MICRO:.2f}"
+
+
+async def approve(world: World, run_id: str, by: str) -> Approved | None:
+    """Record a person's approval of the plan; None when the run does not wait for one. The first approval stands."""
+    run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
+    if (standing := world.store.find(run_id, APPROVED, Approved)) is not None:
+        return standing
+    if run.state is not RunState.AWAITING_APPROVAL:
+        return None
+    now_ms = world.now_ms()
+    draft = Draft(
+        id=f"{run_id}/{EntryType.HUMAN_REVIEW_RECORDED}/plan",
+        type=str(EntryType.HUMAN_REVIEW_RECORDED),
+        workflow=plan.workflow,
+        run=run_id,
+        actor=by,
+        timestamp=now_ms,
+        body={"subject": "plan", "decision": "approved", "graph": plan.graph.digest, "baseCommit": plan.base_commit},
+    )
+    await world.forge(run).append(run, [draft], {})
+    world.store.put(run_id, APPROVED, Approved(by=by, approved_ms=now_ms))
+    return world.store.load(run_id, APPROVED, Approved)
+
+
+def settle(world: World, run: Run) -> None:
+    """Give back what a run reserved and did not spend."""
+    plan = world.store.find(run.id, PLAN, Plan)
+    if plan is None or run.source is not Source.GITHUB:
+        return
+    policy = caps_of(world.access.environ, plan.config.budget).unmeasured
+    Reservations(world.store).settle(run.id, spent_so_far(world.store, run.id, plan, policy))
+
+
+def spent_so_far(store: Store, run_id: str, plan: Plan, policy: Unmeasured) -> int:
+    """What the run's attempts and reviews cost, as far as it is known."""
+    dispatched = {node: store.find(run_id, token_name(node), Dispatched) for node in plan.limits}
+    tried = {node: store.find(run_id, tried_name(node), Tried) for node in plan.profiles}
+    reviewed = {node: store.find(run_id, reviewed_name(node), Reviewed) for node in plan.reviewers}
+    return spent(plan, dispatched, tried, reviewed, policy)
