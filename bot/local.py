@@ -24,6 +24,7 @@ from execution.flows import INTERNAL
 from execution.gitcmd import GitError, run_git
 from execution.local import LEDGER_REF, LocalForge
 from execution.local_ledger import open_ledger
+from execution.prepared_cache import open_cache
 from execution.problems import SetupProblem
 from execution.result import RunResult
 from execution.runs import Run, Source
@@ -56,7 +57,13 @@ async def run_local(request: LocalRequest) -> RunResult:
     scratch = _scratch()
     store = Store(f"sqlite:///{scratch / 'state.db'}", lasting=False)
     world = World(
-        store=store, forge=lambda _run: forge, sandbox=sandbox, access=access, scratch=scratch, clock=time.time
+        store=store,
+        forge=lambda _run: forge,
+        sandbox=sandbox,
+        access=access,
+        scratch=scratch,
+        clock=time.time,
+        prepared=lambda: open_cache(request.state, time.time()),
     )
     engine = Engine(world, f"sqlite:///{scratch / 'engine.db'}", lock=None, on_delivery=None)
     try:

@@ -35,6 +35,7 @@ from bot.server import Deps
 from bot.settings import Settings
 from execution.agents.build import ModelAccess
 from execution.engine import Engine
+from execution.prepared_cache import open_cache
 from execution.sandbox import SandboxError
 from execution.store import Store, StoredCheckpoints
 from execution.upkeep import Upkeep
@@ -125,6 +126,7 @@ class App:
                 history=copilot.history,
             ),
             scratch=self._scratch,
+            prepared=lambda: open_cache(self._settings.state, time.time()),
             clock=time.time,
             observer=self._metrics,
         )

@@ -68,12 +68,14 @@ class Preparer:
 
     Args:
         sandbox: where the command runs.
-        scratch: an existing directory that the sandbox's uid can walk down to; the cache lies in it.
+        scratch: an existing directory that the sandbox's uid can walk down to.
+        home: another such directory, of the same file system, that the cache lies in; scratch itself when None.
     """
 
-    def __init__(self, sandbox: Sandbox, scratch: Path) -> None:
+    def __init__(self, sandbox: Sandbox, scratch: Path, home: Path | None = None) -> None:
         self._sandbox = sandbox
         self._scratch = scratch
+        self._cache = (home or scratch) / CACHE_DIRECTORY
 
     async def ensure(
         self, git_dir: Path, repository: str, base: str, declared: Prepare | None, *, network: bool
@@ -87,9 +89,12 @@ class Preparer:
         """
         if declared is None:
             return ()
-        place_of = self._scratch / CACHE_DIRECTORY / cache_key(repository, base, declared, network=network)
+        # Absolute paths inside what was made differ between backends, so they share nothing.
+        place_of = self._cache / f"{cache_key(repository, base, declared, network=network)}-{self._sandbox.name}"
         kept = tuple(Prepared(place_of / str(number), path) for number, path in enumerate(declared.keep))
-        if not place_of.is_dir():
+        if place_of.is_dir():
+            os.utime(place_of)  # used now: see execution.prepared_cache
+        else:
             await self._make(git_dir, base, declared, place_of, network=network)
         return kept
 

@@ -23,6 +23,7 @@ class World:
         access: model keys and addresses; never enters a sandbox.
         scratch: directory for workspaces, on a local disk.
         clock: seconds since the epoch.
+        prepared: opens the place where prepared dependencies outlive this process; None keeps them in `scratch`.
         nonce: an unguessable word, new at each call.
         observer: told what happened, for metrics.
     """
@@ -33,6 +34,7 @@ class World:
     access: ModelAccess
     scratch: Path
     clock: Callable[[], float]
+    prepared: Callable[[], Path] | None = None
     nonce: Callable[[], str] = secrets.token_hex
     observer: Observer = field(default_factory=Unwatched)
 

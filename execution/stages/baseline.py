@@ -48,8 +48,11 @@ async def prepared_for(world: World, run: Run, plan: Plan, git_dir: Path) -> tup
         SetupProblem: `prepare` failed.
         InfrastructureProblem: sandbox, git or disk failed.
     """
-    preparer = Preparer(world.sandbox, world.scratch)
+    if plan.config.prepare is None:
+        return ()
     try:
+        home = await asyncio.to_thread(world.prepared) if world.prepared is not None else None
+        preparer = Preparer(world.sandbox, world.scratch, home)
         return await preparer.ensure(
             git_dir, run.repository, plan.base_commit, plan.config.prepare, network=plan.prepare_network
         )

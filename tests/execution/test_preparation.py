@@ -35,6 +35,14 @@ def ensure(
     return asyncio.run(preparer.ensure(origin.git_dir, "octo/sums", base, declared, network=network))
 
 
+def ensure_in(
+    home: Path, sandbox: Sandbox, scratch: Path, origin: Origin, base: str, declared: Prepare
+) -> tuple[Prepared, ...]:
+    """As one process with a scratch of its own and a cache that outlives it."""
+    preparer = Preparer(sandbox, scratch, home)
+    return asyncio.run(preparer.ensure(origin.git_dir, "octo/sums", base, declared, network=False))
+
+
 def test_it_runs_once_per_base_and_declaration(origin: Origin, scratch: Path, sandbox: Sandbox) -> None:
     base, counting = origin.commit(BASE), Counting(sandbox)
     declared = Prepare(run="mkdir .optr-deps && cp pins.txt .optr-deps/seen && ln -s /etc/passwd .optr-deps/link")
