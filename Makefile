@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.optr-ready
 
-.PHONY: setup demo serve test bench crash-ledger check format lock docs readme clean
+.PHONY: setup demo serve test bench crash-ledger verify-ledger check format lock docs readme clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## prepare .venv with hash-locked dependencies
@@ -32,6 +32,9 @@ bench: $(STAMP)  ## the ledger's costs side by side (docs/benchmarks.md); OPTR_B
 
 crash-ledger: $(STAMP)  ## the long form of the ledger's crash proofs (docs/testing.md)
 	OPTR_CRASH_ROUNDS=20 OPTR_HYPOTHESIS=nightly $(BIN)/pytest tests/ledger/test_killed_writers.py tests/ledger/test_ledger_machine.py
+
+verify-ledger: $(STAMP)  ## the long form of the proofs that no changed byte goes unnoticed (docs/testing.md)
+	OPTR_FLIPS=$(or $(FLIPS),1) OPTR_HYPOTHESIS=nightly $(BIN)/pytest tests/ledger/test_sweep.py tests/ledger/test_verify_options.py
 
 check: $(STAMP)  ## ruff, mypy strict, import layers, size gate
 	$(BIN)/ruff check .

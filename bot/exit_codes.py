@@ -23,6 +23,6 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.NO_WINNER: "the run ended without a winner: `No admissible results from any agent`",
     ExitCode.INFRASTRUCTURE: "agent or verifier infrastructure: a model API, the sandbox, git",
     ExitCode.TAMPERED: "the ledger was tampered with",
-    ExitCode.INCOMPLETE: "the ledger is incomplete: lines, segments or checkpoints are missing",
+    ExitCode.INCOMPLETE: "the ledger is incomplete: lines, segments, checkpoints or cosignatures are missing",
     ExitCode.INTERRUPTED: "interrupted from the keyboard (Ctrl-C)",
 }

@@ -1,25 +1,29 @@
 """`python -m ledger verify`: what an auditor runs. Exit codes: 0 verified, 20 tampered, 21 incomplete, 2 usage.
 
+21 also stands for a witness policy that is not met. Of the ledger only what is named is read; no connection is opened.
+
 `python -m ledger new-key FILE NAME` makes a ledger's signing key and prints the verification key to give to readers.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ledger.branch import GitDir, resolve
+from ledger.crew import JOBS_MAX, cores
 from ledger.errors import LedgerError
 from ledger.faults import Kind
 from ledger.keys import Signer
-from ledger.layout import BRANCH
-from ledger.verify import Verification, describe, verify_branch, verify_file
+from ledger.policy import parse_policy
+from ledger.verdict import Verification, describe, record
+from ledger.verify import Manner, verify_file
+from ledger.where import verify
 
 EXIT_VERIFIED = 0
 EXIT_USAGE = 2
 EXIT_TAMPERED = 20
 EXIT_INCOMPLETE = 21
-_REMOTE_BRANCH = "refs/remotes/origin/datalake"
 _CODES = {Kind.TAMPERED: EXIT_TAMPERED, Kind.INCOMPLETE: EXIT_INCOMPLETE}
 
 
@@ -34,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LedgerError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return EXIT_USAGE
-    sys.stdout.write("".join(f"{line}\n" for line in describe(verification)))
+    said = [json.dumps(record(verification))] if options.json else describe(verification)
+    sys.stdout.write("".join(f"{line}\n" for line in said))
     sys.stderr.write("".join(f"note: {note}\n" for note in verification.notes))
     return _CODES[verification.problem.kind] if verification.problem else EXIT_VERIFIED
 
@@ -43,11 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ledger", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     verify = commands.add_parser("verify", help="verify a ledger", description=__doc__)
-    where = verify.add_mutually_exclusive_group()
-    where.add_argument("--repo", type=Path, metavar="PATH", help="a clone with the datalake branch (default: .)")
-    where.add_argument("--ledger", type=Path, metavar="FILE", help="a ledger.jsonl, alone or in a checkout")
+    places = verify.add_mutually_exclusive_group()
+    places.add_argument("where", nargs="?", metavar="WHERE", help="a clone, a bare repository, a file, - (default: .)")
+    places.add_argument("--repo", metavar="PATH", help="the same, for a clone")
+    places.add_argument("--ledger", type=Path, metavar="FILE", help="a ledger.jsonl, alone or in a checkout")
     verify.add_argument("--key", metavar="VKEY", help="the verification key you trust (name+hex+base64)")
-    verify.add_argument("--checkpoint", type=Path, metavar="FILE", help="a checkpoint you kept; must be extended")
+    kept = verify.add_mutually_exclusive_group()
+    kept.add_argument("--checkpoint", type=Path, metavar="FILE", help="a checkpoint you kept; must be extended")
+    kept.add_argument("--since", type=Path, metavar="FILE", help="the same, but read only what is new in full")
+    verify.add_argument("--policy", type=Path, metavar="FILE", help="witnesses that must vouch (c2sp.org/tlog-policy)")
+    verify.add_argument("--jobs", type=_jobs, default=cores(), metavar="N", help="processes (default: %(default)s)")
+    verify.add_argument("--json", action="store_true", help="print one versioned JSON object")
     key = commands.add_parser("new-key", help="make a signing key", description="Print the verification key.")
     key.add_argument("file", type=Path, metavar="FILE", help="where to put it, mode 0600; must not exist")
     key.add_argument("name", metavar="NAME", help="the ledger's name, such as optr/OWNER/REPOSITORY")
@@ -55,17 +66,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(options: argparse.Namespace) -> Verification:
-    remembered = options.checkpoint.read_bytes() if options.checkpoint else None
+    kept = options.since or options.checkpoint
+    remembered = kept.read_bytes() if kept else None
+    policy = parse_policy(options.policy.read_bytes()) if options.policy else None
+    manner = Manner(options.jobs, incremental=options.since is not None, policy=policy)
     if options.ledger is not None:
-        return verify_file(options.ledger, options.key, remembered)
-    repository = resolve(options.repo or Path())
-    return verify_branch(repository.path, _branch(repository), options.key, remembered)
+        return verify_file(options.ledger, options.key, remembered, manner)
+    return verify(options.where or options.repo or ".", sys.stdin.buffer, options.key, remembered, manner)
 
 
-def _branch(repository: GitDir) -> str:
-    """Return the ref to verify: a fresh clone has the branch only as that of its remote."""
-    local = repository.tip(BRANCH)
-    return BRANCH if local is not None or repository.tip(_REMOTE_BRANCH) is None else _REMOTE_BRANCH
+def _jobs(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= JOBS_MAX:
+        raise argparse.ArgumentTypeError(f"it must be 1 to {JOBS_MAX}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ the reader is slower; the reader takes them in the ledger's order. So the outcom
 does not grow with the ledger, and a worker whose reader is gone ends by itself.
 """
 
+import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
@@ -21,7 +22,13 @@ from ledger.sweep import SEGMENTS, Swept, sweep
 from ledger.tiles import WIDTH, bundle_path, tile_path
 
 WORKER_BLOCKS_MIN = 64  # blocks for each worker; starting one takes as long as sweeping some tens
+JOBS_MAX = 256  # processes
 JOIN_S = 5.0  # seconds that a worker is given to end before it is killed
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, JOBS_MAX)
 
 
 def swept(source: DivisibleSource, blocks: range, jobs: int) -> Generator[Swept | None, None, None]:

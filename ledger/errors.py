@@ -23,6 +23,18 @@ class NoteError(LedgerError, ValueError):
     """A signed note, key or checkpoint that is malformed, or not signed by the key that is trusted."""
 
 
+class SourceError(LedgerError):
+    """What was named to be verified is not here."""
+
+
+class PolicyError(LedgerError, ValueError):
+    """A witness policy file that is out of form, with the line."""
+
+
+class QuorumError(LedgerError):
+    """Fewer witnesses cosigned a checkpoint than a policy asks for."""
+
+
 class ProofError(LedgerError, ValueError):
     """A receipt or Merkle proof that does not prove what it should."""
 

@@ -30,6 +30,7 @@ class Fault(StrEnum):
     CHECKPOINT = "checkpoint invalid"
     KEYS = "verification key invalid"
     REMEMBERED = "differs from the remembered checkpoint"
+    POLICY = "witness policy not met"
     TILE = "tile mismatch"
     FILE = "file digest mismatch"
     FILE_MISSING = "file missing"
@@ -55,6 +56,7 @@ IMPLIES: Mapping[Fault, str] = {
     Fault.CHECKPOINT: "the tree head was changed, removed, or signed by a key that is not trusted",
     Fault.KEYS: "the verification key was replaced or damaged",
     Fault.REMEMBERED: "history was rolled back or rewritten by somebody who holds the signing key",
+    Fault.POLICY: "too few witnesses vouch that others see the same: it may be shown to you alone",
     Fault.TILE: "the Merkle tiles were changed; proofs made from them will fail",
     Fault.FILE: "this file was changed after its line was written",
     Fault.FILE_MISSING: "this file was removed after its line was written",
@@ -63,7 +65,7 @@ IMPLIES: Mapping[Fault, str] = {
     Fault.ABSENT: "there is no ledger here, or it was removed",
     Fault.UNREADABLE: "part of the ledger is not in this copy, so it cannot be judged: fetch all of it and try again",
 }
-_INCOMPLETE = frozenset({Fault.VERSION, Fault.ABSENT, Fault.UNREADABLE})
+_INCOMPLETE = frozenset({Fault.VERSION, Fault.ABSENT, Fault.UNREADABLE, Fault.POLICY})
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ledger.errors import NoteError
 
 ED25519 = b"\x01"  # signature type byte
+COSIGNATURE = b"\x04"  # of a witness: Ed25519 over the note and a time (https://c2sp.org/tlog-cosignature)
 NOTE_BYTES_MAX = 1_000_000  # bytes of a whole note
 SIGNATURES_MAX = 64  # the standard asks for at least 16
 NAME_CHARS_MAX = 200  # characters of a key name
@@ -36,15 +37,17 @@ class VerifierKey:
     Attributes:
         name: the ledger's origin.
         public: 32 bytes.
+        kind: the signature type byte; both types are Ed25519.
     """
 
     name: str
     public: bytes
+    kind: bytes = ED25519
 
     @property
     def key_id(self) -> str:
-        """The first four bytes of SHA-256(name, line feed, 0x01, public key), hex."""
-        return key_id(self.name, self.public)
+        """The first four bytes of SHA-256(name, line feed, kind, public key), hex."""
+        return key_id(self.name, self.public, self.kind)
 
     @property
     def label(self) -> str:
@@ -53,7 +56,7 @@ class VerifierKey:
 
     def __str__(self) -> str:
         """The vkey string: `name+hex+base64`."""
-        return f"{self.label}+{base64.b64encode(ED25519 + self.public).decode()}"
+        return f"{self.label}+{base64.b64encode(self.kind + self.public).decode()}"
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,9 @@ class Note:
         return f"{self.text}\n{''.join(map(str, self.signatures))}".encode()
 
 
-def key_id(name: str, public: bytes) -> str:
+def key_id(name: str, public: bytes, kind: bytes = ED25519) -> str:
     """Return the id of an Ed25519 key, 8 hex digits."""
-    return hashlib.sha256(name.encode() + b"\n" + ED25519 + public).hexdigest()[: 2 * KEY_ID_BYTES]
+    return hashlib.sha256(name.encode() + b"\n" + kind + public).hexdigest()[: 2 * KEY_ID_BYTES]
 
 
 def check_name(name: str) -> str:
@@ -106,19 +109,19 @@ def check_name(name: str) -> str:
     return name
 
 
-def parse_vkey(text: str) -> VerifierKey:
-    """Read a vkey string, `name+hex+base64`.
+def parse_vkey(text: str, kind: bytes = ED25519) -> VerifierKey:
+    """Read a vkey string, `name+hex+base64`, of a log (`ED25519`) or of a witness (`COSIGNATURE`).
 
     Raises:
-        NoteError: malformed, not Ed25519, or the id does not belong to the name and key.
+        NoteError: malformed, of another type, or the id does not belong to the name and key.
     """
     parts = text.split("+", 2)
     if len(parts) != 3:  # noqa: PLR2004 - name, id and key
         raise NoteError("a verification key has the form name+hex+base64")
     blob = unbase64(parts[2], "verification key")
-    if len(blob) != 1 + PUBLIC_KEY_BYTES or blob[:1] != ED25519:
-        raise NoteError("the verification key is not an Ed25519 key (type byte 0x01 and 32 bytes)")
-    key = VerifierKey(check_name(parts[0]), blob[1:])
+    if len(blob) != 1 + PUBLIC_KEY_BYTES or blob[:1] != kind:
+        raise NoteError(f"the verification key is not an Ed25519 key (type byte 0x{kind.hex()} and 32 bytes)")
+    key = VerifierKey(check_name(parts[0]), blob[1:], kind)
     if str(key) != text:
         raise NoteError(f"the verification key's id {parts[1][:16]!r} does not belong to its name and bytes")
     return key

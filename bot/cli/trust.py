@@ -153,15 +153,15 @@ def revoke(  # noqa: PLR0913 - each option of the command is one argument
 
 
 def _place(repo: Path) -> _Place:
-    from bot.cli.verify_ledger import branch_of  # noqa: PLC0415 - `--help` must not wait for it
     from execution.discovery import NoRepositoryError, locate  # noqa: PLC0415
     from ledger.branch import GitDir  # noqa: PLC0415
+    from ledger.where import branch_of  # noqa: PLC0415 - `--help` must not wait for it
 
     try:
         found = locate(repo)
     except NoRepositoryError as error:
         raise OptrError(str(error), where=str(repo), remedy=error.remedy) from None
-    ref = branch_of(found.common_dir)
+    ref = branch_of(GitDir(found.common_dir))
     if GitDir(found.common_dir).tip(ref) is None:
         what = "the repository has no branch datalake, so nobody was trusted with anything yet"
         raise OptrError(what, where=str(found.top), remedy="Start a run first: optr execute")

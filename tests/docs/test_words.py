@@ -62,7 +62,14 @@ def test_every_exit_status_is_in_the_table(code: ExitCode) -> None:
 def test_every_setting_is_in_the_table_and_no_other_is_named() -> None:
     listed = set(re.findall(r"^\| `([A-Z_]+)` \|", page("configuration.md"), re.MULTILINE))
     assert listed == {setting.variable for setting in TABLE}
-    lane = {"OPTR_CRASH_ALL", "OPTR_CRASH_ROUNDS", "OPTR_HYPOTHESIS", "OPTR_BENCH_SIZES", "OPTR_BENCH_ROUNDS"}
+    lane = {
+        "OPTR_CRASH_ALL",
+        "OPTR_CRASH_ROUNDS",
+        "OPTR_HYPOTHESIS",
+        "OPTR_FLIPS",
+        "OPTR_BENCH_SIZES",
+        "OPTR_BENCH_ROUNDS",
+    }
     secrets = {"OPTR_LEDGER_KEY", "OPTR_NEW_LEDGER"}  # of the repository, for the workflow `optr`
     types = {f"{entry}" for entry in EntryType}
     for path in pages():

@@ -235,7 +235,7 @@ def verdicts(path: Path) -> Iterator[Verification]:
 def test_several_processes_come_to_the_same_verdict(checkout: Path, large: bulk.Ledger) -> None:
     ledger = checkout / "ledger.jsonl"
     seen: list[int] = []
-    good = verify_branch(large.git_dir, manner=Manner(2, seen.append))
+    good = verify_branch(large.git_dir, manner=Manner(2, lambda read, _all: seen.append(read)))
     assert (good.problem, good.entries, seen) == (None, LINES, [256, 512, 768, 1024, 1280, LINES])
     assert [(one.problem, one.root) for one in verdicts(ledger)] == [(None, good.root)] * 3
     for name, at in (("ledger/000/000/035.jsonl", 1500), ("ledger/000/000/009.jsonl", 3000), ("tile/entries/002", 9)):

@@ -1,0 +1,301 @@
+"""One verification under way: lines, tree head, tiles and files, each against the others.
+
+Whole blocks are swept, by several processes where asked; what a sweep does not accept is read one line at a time, and
+that reading names the fault. An incremental verification works alike: it says yes, or all is read.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import BinaryIO
+
+from ledger.canonical import LINE_BYTES_MAX
+from ledger.chain import Chain
+from ledger.checkpoint import Checkpoint, verify_checkpoint
+from ledger.crew import swept
+from ledger.entry import Entry
+from ledger.errors import NoteError, QuorumError
+from ledger.faults import Fault, FaultFound
+from ledger.layout import CHECKPOINT, KEYS, OPEN_SEGMENT, SEALED, SEGMENT_LINES, TILES, key_path
+from ledger.note import VerifierKey, parse_vkey
+from ledger.policy import Policy
+from ledger.resume import resumed
+from ledger.scan import lines_of, segments
+from ledger.source import DivisibleSource, Source
+from ledger.sweep import SEGMENTS, Swept, sweep
+from ledger.tiles import WIDTH
+
+NOT_FIRST = "it does not start with the first line, and the sealed segments are not beside it in ledger/"
+
+
+def _unwatched(_read: int, _all: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a verification goes about it, and what else it asks for.
+
+    Attributes:
+        jobs: processes that sweep, at least 1; few lines are read by one in any case. More than one needs a main module
+            that can be imported without running (multiprocessing's spawn).
+        progress: called now and then with the number of lines read so far, and of those there may be at most.
+        incremental: do not read again what stands under the remembered checkpoint, nor the files its lines speak for.
+        policy: which witnesses must vouch for the tree head.
+    """
+
+    jobs: int = 1
+    progress: Callable[[int, int], None] = _unwatched
+    incremental: bool = False
+    policy: Policy | None = None
+
+
+SIMPLY = Manner()
+
+
+@dataclass
+class _Expected:
+    """What the lines say of the other files: digests by path, and the line (from 1) that says so.
+
+    `matched` are tiles and bundles that were compared while the lines were read.
+    """
+
+    digests: dict[str, bytes] = field(default_factory=dict)
+    said_by: dict[str, int] = field(default_factory=dict)
+    matched: set[str] = field(default_factory=set)
+
+    def tiles(self, full: dict[str, bytes]) -> None:
+        self.digests |= {path: hashlib.sha256(content).digest() for path, content in full.items()}
+
+    def files(self, files: Mapping[str, str], seq: int) -> None:
+        for path, digest in files.items():
+            stated = bytes.fromhex(digest)
+            if self.digests.setdefault(path, stated) != stated:
+                raise FaultFound(Fault.FILE, f"{path}: two lines state different digests", seq + 1)
+            self.said_by.setdefault(path, seq + 1)
+
+    def block(self, swept: Swept) -> bool:
+        """Take in what a block says, all of it, or nothing where two lines contradict each other."""
+        said: dict[str, str] = {}
+        for _, files in swept.files:
+            if any(said.setdefault(path, digest) != digest for path, digest in files.items()):
+                return False
+        if any(self.digests.get(path, (stated := bytes.fromhex(digest))) != stated for path, digest in said.items()):
+            return False
+        for seq, files in swept.files:
+            self.files(files, seq)
+        self.matched.update(swept.matched)
+        self.digests.update(swept.unmatched)
+        return True
+
+
+@dataclass
+class Audit:
+    """One verification under way; it keeps how far it came, so that a finding can be reported with it.
+
+    Attributes:
+        source: what is verified.
+        remembered: what it must extend.
+        manner: how.
+        chain: the lines read so far.
+        expected: what they say of other files.
+        unread: lines that were believed instead of being read.
+    """
+
+    source: DivisibleSource
+    remembered: Checkpoint | None
+    manner: Manner
+    chain: Chain = field(default_factory=Chain)
+    expected: _Expected = field(default_factory=_Expected)
+    unread: int = 0
+
+    def read_lines(self) -> None:
+        """Read every line: whole blocks by sweeping, what a sweep does not accept and the rest one by one.
+
+        Raises:
+            FaultFound: the first thing wrong.
+        """
+        paths = segments(self.source)
+        if self.manner.incremental and self.remembered is not None and self._resume(self.remembered, paths):
+            return
+        self._read_from(0, paths)
+
+    def _resume(self, remembered: Checkpoint, paths: Sequence[str]) -> bool:
+        """Go on behind what is remembered; whatever is odd is left to a reading of all lines, which names it."""
+        chain = resumed(self.source, remembered, paths)
+        if chain is None:
+            return False
+        self.chain, self.unread = chain, chain.size
+        try:
+            self._read_from(chain.size // WIDTH, paths)
+        except FaultFound:
+            self.chain, self.expected, self.unread = Chain(), _Expected(), 0
+            return False
+        return True
+
+    def _read_from(self, first: int, paths: Sequence[str]) -> None:
+        blocks = range(first, (len(paths) - 1) // SEGMENTS)
+        with closing(swept(self.source, blocks, self.manner.jobs)) as sweeps:
+            for block, one in zip(blocks, sweeps, strict=True):
+                if one is None or not self._take(one):
+                    self._read(paths[block * SEGMENTS : (block + 1) * SEGMENTS])
+                self.manner.progress(self.chain.size, len(paths) * SEGMENT_LINES)
+        self._read(paths[blocks.stop * SEGMENTS :])
+        self.manner.progress(self.chain.size, self.chain.size)
+
+    def read_stream(self, file: BinaryIO) -> None:
+        """Read lines that come without segments, from the first to the end of `file`.
+
+        Raises:
+            FaultFound: the first thing wrong; UNREADABLE when the first line is not the ledger's first.
+        """
+        pieces = iter(partial(file.readline, LINE_BYTES_MAX + 2), b"")
+        while any(parts := [b"".join(islice(pieces, SEGMENT_LINES)) for _ in range(SEGMENTS)]):
+            one = sweep(parts, self.chain.size, {})
+            if one is None or not self._take(one):
+                self._read_lines(b"".join(parts))
+            self.manner.progress(self.chain.size, 0)
+        if not self.chain.size:
+            raise FaultFound(Fault.ABSENT)
+
+    def _read_lines(self, content: bytes) -> None:
+        *found, rest = content.split(b"\n")
+        for line in found:
+            try:
+                self._line(*self.chain.accept(line))
+            except FaultFound as fault:
+                if fault.fault is Fault.SEQUENCE and not self.chain.size:
+                    raise FaultFound(Fault.UNREADABLE, NOT_FIRST) from fault
+                raise
+        if rest:
+            raise FaultFound(Fault.SEGMENTS, "the last line does not end in a line feed", self.chain.size + 1)
+
+    def _take(self, one: Swept) -> bool:
+        remembered = self.remembered
+        if remembered is not None and self.chain.size < remembered.size <= self.chain.size + WIDTH:
+            return False  # its root is compared between two of these lines
+        if not self.chain.joins(one) or not self.expected.block(one):
+            return False
+        self.expected.tiles(self.chain.take(one))
+        return True
+
+    def _read(self, paths: Sequence[str]) -> None:
+        with closing(lines_of(self.source, paths, self.chain.size)) as found:
+            for line in found:
+                self._line(*self.chain.accept(line))
+
+    def _line(self, entry: Entry, full: dict[str, bytes]) -> None:
+        self.expected.tiles(full)
+        self.expected.files(entry.files, entry.seq)
+        if self.remembered is not None and self.chain.size == self.remembered.size:
+            self._compare(self.remembered)
+
+    def _compare(self, remembered: Checkpoint) -> None:
+        if self.chain.tree.root() != remembered.root:
+            raise FaultFound(Fault.REMEMBERED, f"the first {remembered.size} lines have another root")
+
+    def check_head(self, trusted: VerifierKey | None) -> str:
+        """Check the signed tree head against the lines, and return the ledger's name.
+
+        Raises:
+            FaultFound: CHECKPOINT, KEYS, MISSING_LINES, SURPLUS_LINES, ROOT or POLICY.
+        """
+        keys = self._keys()
+        data = only(self.source, CHECKPOINT, Fault.CHECKPOINT)
+        try:
+            head = verify_checkpoint(data, keys)
+            if trusted is not None:
+                verify_checkpoint(data, [trusted])
+        except NoteError as error:
+            raise FaultFound(Fault.CHECKPOINT, str(error)) from error
+        if head.size > self.chain.size:
+            raise FaultFound(Fault.MISSING_LINES, f"{head.size} were signed, {self.chain.size} are here")
+        if head.size < self.chain.size:
+            raise FaultFound(Fault.SURPLUS_LINES, f"{head.size} were signed", head.size + 1)
+        if head.root != self.chain.tree.root():
+            raise FaultFound(Fault.ROOT)
+        self._check_policy(data)
+        return head.origin
+
+    def _check_policy(self, data: bytes) -> None:
+        try:
+            if self.manner.policy is not None:
+                self.manner.policy.check(data)
+        except QuorumError as error:
+            raise FaultFound(Fault.POLICY, str(error)) from error
+        except NoteError as error:
+            raise FaultFound(Fault.CHECKPOINT, str(error)) from error
+
+    def check_remembered(self, origin: str) -> None:
+        """Check that this is the ledger that is remembered, and not a shorter form of it.
+
+        Raises:
+            FaultFound: REMEMBERED.
+        """
+        if self.remembered is None:
+            return
+        if self.remembered.origin != origin:
+            raise FaultFound(Fault.REMEMBERED, f"this is {origin}, remembered is {self.remembered.origin}")
+        if self.remembered.size > self.chain.size:
+            raise FaultFound(Fault.REMEMBERED, f"{self.remembered.size} lines were signed, {self.chain.size} are here")
+
+    def _keys(self) -> list[VerifierKey]:
+        paths = sorted(path for path in self.source.modes() if path.startswith(KEYS))
+        keys = []
+        with closing(self.source.read(paths)) as contents:
+            for path, content in zip(paths, contents, strict=True):
+                keys.append(_key(path, content))
+        return keys
+
+    def check_files(self) -> None:
+        """Check every file that is neither a line, nor the checkpoint, against what the lines say.
+
+        Raises:
+            FaultFound: FILE, FILE_MISSING, TILE, UNSPOKEN or UNREADABLE.
+        """
+        partials = {path: hashlib.sha256(data).digest() for path, data in self.chain.edge.partials().items()}
+        expected = {**self.expected.digests, **partials}
+        modes = self.source.modes()
+        judged = {OPEN_SEGMENT, CHECKPOINT, *self.expected.matched}
+        here = sorted(path for path in modes if not path.startswith(SEALED) and path not in judged)
+        if self.unread:  # a line that was not read may speak for the others
+            here = [path for path in here if path in expected or self._earlier(path)]
+        missing = next((path for path in sorted(expected) if path not in modes), None)
+        if missing is not None:
+            self._report(Fault.TILE if missing.startswith(TILES) else Fault.FILE_MISSING, missing)
+        with closing(self.source.read(here)) as contents:
+            for path, content in zip(here, contents, strict=True):
+                stated = expected.get(path) or self._earlier(path)
+                if stated is None:
+                    self._report(Fault.UNSPOKEN, path)
+                if hashlib.sha256(content).digest() != stated:
+                    self._report(Fault.TILE if path.startswith(TILES) else Fault.FILE, path)
+
+    def _earlier(self, path: str) -> bytes | None:
+        content = self.chain.edge.earlier_partial(path)
+        return hashlib.sha256(content).digest() if content is not None else None
+
+    def _report(self, fault: Fault, path: str) -> None:
+        name = path if path.isprintable() and path.isascii() else ascii(path)
+        raise FaultFound(fault, name[:300], self.expected.said_by.get(path))
+
+
+def _key(path: str, content: bytes) -> VerifierKey:
+    try:
+        key = parse_vkey(content.decode("utf-8").removesuffix("\n"))
+    except (NoteError, UnicodeDecodeError) as error:
+        raise FaultFound(Fault.KEYS, f"{path!a}: {error}") from error
+    if content != f"{key}\n".encode() or path != key_path(key.key_id):
+        raise FaultFound(Fault.KEYS, f"{path!a} does not hold the key it is named for")
+    return key
+
+
+def only(source: Source, path: str, fault: Fault) -> bytes:
+    """Return the content of one file; raise `fault` where it is not there."""
+    if path not in source.modes():
+        raise FaultFound(fault, f"{path} is missing")
+    with closing(source.read([path])) as contents:
+        return next(contents)

@@ -1,0 +1,59 @@
+"""What a reader names when asking for a verification: a clone, a bare repository, a file, or standard input."""
+
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from ledger.branch import GitDir, resolve
+from ledger.errors import SourceError
+from ledger.layout import BRANCH, DIRECTORY, OPEN_SEGMENT
+from ledger.verify import Manner, Verification, verify_branch, verify_file, verify_stream
+
+STREAM = "-"
+REMOTE_BRANCH = "refs/remotes/origin/datalake"
+
+
+def verify(where: str, stream: BinaryIO, trusted: str | None, remembered: bytes | None, manner: Manner) -> Verification:
+    """Verify the ledger at `where`.
+
+    Args:
+        where: a work tree, a git directory (also as a `file://` URL), a checkout of the branch, a file of lines, "-".
+        stream: what "-" reads.
+        trusted: as for `verify_branch`.
+        remembered: as for `verify_branch`.
+        manner: as for `verify_branch`.
+
+    Raises:
+        SourceError: `where` is somewhere else, or nothing.
+        LedgerError, OSError: as for `verify_branch` and `verify_file`.
+    """
+    if where == STREAM:
+        return verify_stream("standard input", stream, remembered, manner)
+    path = _path(where)
+    if path.is_dir():
+        for beside in (path / OPEN_SEGMENT, path / DIRECTORY / OPEN_SEGMENT):
+            if beside.exists() and not (path / ".git").exists():
+                return verify_file(beside, trusted, remembered, manner)
+        repository = resolve(path)
+        return verify_branch(repository.path, branch_of(repository), trusted, remembered, manner)
+    if not path.exists():
+        raise SourceError(f"there is nothing at {where}: give a clone, a ledger file, or - for standard input")
+    return verify_file(path, trusted, remembered, manner)
+
+
+def branch_of(repository: GitDir) -> str:
+    """Return the ref to verify: a fresh clone has the branch only as that of its remote."""
+    fetched_only = repository.tip(BRANCH) is None and repository.tip(REMOTE_BRANCH) is not None
+    return REMOTE_BRANCH if fetched_only else BRANCH
+
+
+def _path(where: str) -> Path:
+    url = urlsplit(where)
+    if url.scheme == "file" and url.netloc in ("", "localhost"):
+        return Path(unquote(url.path))
+    if "://" in where or (":" in where.partition("/")[0] and not Path(where).exists()):
+        raise SourceError(
+            f"{where} is not on this machine, and a verification opens no connections: "
+            f"git clone --bare --single-branch --branch datalake {where} record.git, then verify record.git"
+        )
+    return Path(where)
