@@ -20,7 +20,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "a winner, a verified ledger, or simply done",
     ExitCode.INTERNAL: "a fault of OPTR's own; `--verbose` shows the traceback",
     ExitCode.USAGE: "usage or configuration: an option, a setting, a file that people write",
-    ExitCode.NO_WINNER: "the run ended without a winner: `No admissible results from any agent`",
+    ExitCode.NO_WINNER: "no winner: `No admissible results from any agent`, or a workflow waits for `optr correct`",
     ExitCode.INFRASTRUCTURE: "agent or verifier infrastructure: a model API, the sandbox, git",
     ExitCode.TAMPERED: "the ledger was tampered with",
     ExitCode.INCOMPLETE: "the ledger is incomplete: lines, segments, checkpoints or cosignatures are missing",

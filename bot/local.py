@@ -9,11 +9,13 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from bot import waiting
 from bot.intent import sanitise
-from bot.local_request import LocalRequest
+from bot.local_request import LocalCorrection, LocalRequest
 from bot.models_file import operator_registry
 from bot.sandboxes import operator_sandbox
 from execution.agents.build import ModelAccess
@@ -50,28 +52,67 @@ async def run_local(request: LocalRequest) -> RunResult:
     """
     place = _repository(request.repo)
     run = _run(request, place)
+    return await _carry(request, place, run, _scratch(), lambda engine: _follow(engine, run))
+
+
+async def correct_local(request: LocalRequest, correction: LocalCorrection) -> RunResult:
+    """Correct one node of a workflow that waits for it, and carry the run on.
+
+    Args:
+        request: where and with what; its workflow and intent are not read.
+        correction: what is corrected, and why.
+
+    Raises:
+        RunProblem: there is no such run, or the correction is refused; nothing was changed.
+        LedgerError: the branch is not what was signed last, or cannot be read.
+    """
+    place = _repository(request.repo)
+    kept = waiting.find(request.state, correction.run)
+    scratch = _scratch()
+    run = waiting.take_back(kept, scratch)
+    if Path(run.repository) != place.top:
+        waiting.keep(scratch, request.state, run.id)
+        raise SetupProblem(
+            f"run {run.id} belongs to the repository {run.repository}", code="CORRECTION_REFUSED", where="--repo"
+        )
+
+    async def work(engine: Engine) -> RunResult:
+        await engine.correct(run.id, correction.node, reason=correction.reason, by=_user(), kind=correction.kind)
+        return await _awaited(engine, run)
+
+    return await _carry(request, place, run, scratch, work)
+
+
+async def _carry(
+    request: LocalRequest, place: Place, run: Run, scratch: Path, work: Callable[[Engine], Awaitable[RunResult]]
+) -> RunResult:
+    """Work with an engine whose databases go with it, unless the run waits for a correction at the end."""
     registry = operator_registry(request.environ)
     access = ModelAccess(environ=request.environ, registry=registry, history=_history(place.common_dir))
-    sandbox = await operator_sandbox(request.environ)
-    forge = await asyncio.to_thread(_forge, request, place, run)
-    scratch = _scratch()
-    store = Store(f"sqlite:///{scratch / 'state.db'}", lasting=False)
-    world = World(
-        store=store,
-        forge=lambda _run: forge,
-        sandbox=sandbox,
-        access=access,
-        scratch=scratch,
-        clock=time.time,
-        prepared=lambda: open_cache(request.state, time.time()),
-    )
-    engine = Engine(world, f"sqlite:///{scratch / 'engine.db'}", lock=None, on_delivery=None)
+    store: Store | None = None
+    engine: Engine | None = None
     try:
+        sandbox = await operator_sandbox(request.environ)
+        forge = await asyncio.to_thread(_forge, request, place, run)
+        store = Store(f"sqlite:///{scratch / waiting.STATE_FILE}", lasting=False)
+        world = World(
+            store=store,
+            forge=lambda _run: forge,
+            sandbox=sandbox,
+            access=access,
+            scratch=scratch,
+            clock=time.time,
+            prepared=lambda: open_cache(request.state, time.time()),
+        )
+        engine = Engine(world, f"sqlite:///{scratch / waiting.ENGINE_FILE}", lock=None, on_delivery=None)
         await engine.start()
-        return await _follow(engine, run)
+        return await work(engine)
     finally:
-        await engine.stop()
-        store.close()
+        if engine is not None:
+            await engine.stop()
+        if store is not None:
+            store.close()
+        waiting.keep(scratch, request.state, run.id)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -113,18 +154,22 @@ def _require_room(git_dir: Path) -> None:
 
 
 async def _follow(engine: Engine, run: Run) -> RunResult:
-    others = asyncio.all_tasks()
     await engine.submit(run)
+    result = await _awaited(engine, run)
+    if result.outcome is RunOutcome.FAILED and not result.candidates and result.code != INTERNAL:
+        raise SetupProblem(result.problem or "the run could not be planned", code=result.code or "SETUP")
+    return result
+
+
+async def _awaited(engine: Engine, run: Run) -> RunResult:
+    others = asyncio.all_tasks()
     try:
-        result = await engine.wait(run.id)
+        return await engine.wait(run.id)
     except asyncio.CancelledError:
         # Ctrl-C and the like: close the run in the open before going.
         await engine.cancel(run.id, run.requester)
         await _settled(others)
         raise
-    if result.outcome is RunOutcome.FAILED and not result.candidates and result.code != INTERNAL:
-        raise SetupProblem(result.problem or "the run could not be planned", code=result.code or "SETUP")
-    return result
 
 
 async def _settled(others: set[asyncio.Task[Any]]) -> None:
@@ -163,6 +208,8 @@ def _run(request: LocalRequest, place: Place) -> Run:
         intent_sha256=hashlib.sha256(f"{title}\n{body}".encode()).hexdigest(),
         constraints=tuple(request.constraints),
         agents=tuple(request.agents),
+        definition=request.definition,
+        definition_path=request.definition_path,
         base_branch=branch,
         base_commit=base,
         created_ms=int(time.time() * 1000),

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from governance.correction import CorrectionType
+
 
 @dataclass(frozen=True)
 class LocalRequest:
@@ -18,6 +20,7 @@ class LocalRequest:
         state: directory for databases, keys and caches.
         environ: the operator's environment: model keys and addresses, OPTR_ settings (checked); never passed on whole.
         on_progress: called with one line for people whenever something happened.
+        definition, definition_path: a workflow's text and its file's name; empty for what the repository says.
         adopt: take the ledger on the branch as it stands, when this machine remembers nothing of it, and record that.
     """
 
@@ -30,3 +33,22 @@ class LocalRequest:
     environ: Mapping[str, str] = field(repr=False)
     on_progress: Callable[[str], None]
     adopt: bool = False
+    definition: str = ""
+    definition_path: str = ""
+
+
+@dataclass(frozen=True)
+class LocalCorrection:
+    """What `optr correct` asks.
+
+    Attributes:
+        run: the run's id, or its workflow's name.
+        node: what is to be done again.
+        reason: why, in a person's words.
+        kind: see governance.correction; None leaves it to what was reported.
+    """
+
+    run: str
+    node: str
+    reason: str
+    kind: CorrectionType | None = None

@@ -5,12 +5,13 @@ from pydantic import Field
 from execution.agents.profiles import Profile
 from execution.config import Check, Config
 from execution.history import History
-from execution.records import Candidate, Limits, Record
+from execution.records import Candidate, Given, Limits, Record
 from execution.result import Receipt
 from execution.reviews import Ballot
 from governance.graph import Graph
 from governance.intent import Intent
 from governance.mandate import Mandate
+from governance.outputs import FieldValue
 from governance.report import Report, Verdict
 from governance.settlement import Aggregate, Settlement
 from governance.tokens import DispatchToken
@@ -42,6 +43,21 @@ def judged_name(node: str) -> str:
     return f"judged:{node}"
 
 
+def issued_name(node: str) -> str:
+    """The name of the mandate that a workflow's node was dispatched with."""
+    return f"issued:{node}"
+
+
+def correction_name(number: int) -> str:
+    """The name of a run's correction, from 1."""
+    return f"correction:{number}"
+
+
+def correction_recorded_name(number: int) -> str:
+    """The name of what was recorded after a correction."""
+    return f"recorded:{number}"
+
+
 def blinding_name(node: str) -> str:
     """The name of a reviewer's aliases."""
     return f"blinding:{node}"
@@ -69,6 +85,7 @@ class Plan(Record):
         warnings: what a reader should know.
         planned_ms: milliseconds since the epoch.
         prepare_network: whether the operator lets `prepare` have the network.
+        workers: profiles of a workflow's nodes that cannot be the result, by node id.
     """
 
     intent: Intent
@@ -89,6 +106,16 @@ class Plan(Record):
     planned_ms: int
     prepare_network: bool = False
     reviewers: dict[str, Profile] = Field(default_factory=dict)
+    workers: dict[str, Profile] = Field(default_factory=dict)
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it is a workflow of nodes and not a race."""
+        return bool(self.graph.pattern)
+
+    def profile(self, node: str) -> Profile:
+        """The profile of one node of a workflow."""
+        return self.profiles.get(node) or self.workers[node]
 
     def mandate(self, node: str) -> Mandate:
         """The mandate of one node."""
@@ -138,20 +165,38 @@ class Dispatched(Record):
     denial: str = ""
 
 
+class Issued(Record):
+    """What a workflow's node was dispatched with.
+
+    Attributes:
+        mandate: its inputs list by hash all that it was given.
+        given: what other nodes handed it, as text.
+        patches: ids of the nodes whose patches are in its files when it starts, in the order they were put together.
+        correction: what a person asks of this attempt; empty for the first.
+    """
+
+    mandate: Mandate
+    given: tuple[Given, ...] = ()
+    patches: tuple[str, ...] = ()
+    correction: str = ""
+
+
 class Tried(Record):
-    """A node's candidate and when it was handed back."""
+    """A node's candidate and when it was handed back; `fault` is a code when it was not the agent that failed."""
 
     candidate: Candidate
     executed_ms: int
+    fault: str = ""
 
 
 class Judged(Record):
-    """What we measured about a candidate, and the report made of it."""
+    """What we measured about a candidate, and the report made of it; `output` is what a workflow's node handed back."""
 
     evidence: Evidence
     warnings: tuple[Reason, ...]
     report: Report
     reported_ms: int
+    output: dict[str, FieldValue] = Field(default_factory=dict)
 
 
 class Blinding(Record):
@@ -180,6 +225,7 @@ class Recorded(Record):
         commit, tree: the winner's; None without one.
         settlements, aggregate: see governance.settlement.
         receipt: the ledger receipt.
+        decided_ms: the moment of the newest thing that was decided on, milliseconds since the epoch; workflows only.
     """
 
     commit: str | None
@@ -187,3 +233,4 @@ class Recorded(Record):
     settlements: tuple[Settlement, ...]
     aggregate: Aggregate
     receipt: Receipt
+    decided_ms: int = 0

@@ -177,10 +177,15 @@ class Budget(Part):
 
 
 class Config(Part):
-    """`.github/optr.yml`, version 1. Every key has a default."""
+    """`.github/optr.yml`, version 1. Every key has a default.
+
+    Attributes:
+        workflow: a file of the repository that says how a run goes (docs/workflows.md), instead of a race of `agents`.
+    """
 
     version: Literal[1] = 1
     agents: tuple[str, ...] = ("codex", "claude")
+    workflow: TreePath | None = None
     checks: tuple[Check, ...] = ()
     prepare: Prepare | None = None
     scoring: Scoring = Scoring()

@@ -21,8 +21,11 @@ from execution.artifacts import RESULT
 from execution.flows import Deliver, Flows, register
 from execution.result import RunResult
 from execution.runs import Run
+from execution.stages.flow_correct import issue_correction
+from execution.stages.flow_state import corrections
 from execution.store import SQLITE_BUSY_TIMEOUT_MS
 from execution.world import World
+from governance.correction import Correction, CorrectionType
 from governance.states import RunOutcome, RunState
 
 T = TypeVar("T")
@@ -134,11 +137,32 @@ class Engine:
         run = self._world.run(run_id)
         if run.state is RunState.CLOSED:
             return False
-        for identity in (run_id, approved_id(run_id)):
+        later = [f"{run_id}.correction.{number}" for number in range(1, len(corrections(self._world, run_id)) + 1)]
+        for identity in (run_id, approved_id(run_id), *later):
             if await DBOS.get_workflow_status_async(identity) is not None:
                 await _outside(DBOS.cancel_workflow_async(identity, cancel_children=True))
         await self.conclude(run_id, RunOutcome.CANCELLED, by, {})
         return True
+
+    async def correct(
+        self, run_id: str, node: str, *, reason: str, by: str, kind: CorrectionType | None = None
+    ) -> Correction:
+        """Issue a correction and start carrying it out; asked again while that lasts, it is the same one.
+
+        Raises:
+            RunProblem: CORRECTION_REFUSED or CORRECTION_LIMIT; nothing was changed.
+        """
+        made = issue_correction(self._world, run_id, node, reason=reason, by=by, kind=kind)
+        await _outside(self._correct(run_id, made.number))
+        return made
+
+    async def _correct(self, run_id: str, number: int) -> None:
+        identity = f"{run_id}.correction.{number}"
+        if self._on_delivery is None:
+            with SetWorkflowID(identity):
+                self._started[run_id] = await DBOS.start_workflow_async(self._ready.correct, run_id, number)  # type: ignore[arg-type]
+        else:
+            await self._enqueue(identity, RUNS_QUEUE, self._ready.correct, run_id, number)
 
     async def conclude(self, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> None:
         """Close a run with its closing ledger line and final word; the first conclusion stands."""

@@ -6,14 +6,14 @@ resumes at the step that was running.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 
-from execution import crashpoints, tracing
 from execution.artifacts import Plan
+from execution.flow import carry_correction, carry_out, raise_first, work_node
 from execution.gitcmd import GitError
 from execution.problems import RunProblem
 from execution.sandbox import SandboxError
@@ -29,14 +29,13 @@ from execution.stages.plan import plan
 from execution.stages.publish import publish, show
 from execution.stages.record import record, record_plan
 from execution.stages.review import admit_reviewer, review
+from execution.steps import step
 from execution.underway import UnderWay
 from execution.world import World
 from governance.codes import ReasonCode
 from governance.states import RunOutcome, RunState
 from ledger.errors import LedgerError, LedgerRefusedError
 
-STEP_ATTEMPTS_MAX = 4
-STEP_RETRY_SECONDS = 0.5
 PROBLEM_CHARS_MAX = 500
 INTERNAL = "INTERNAL"  # the code of our own faults, which no registry of reasons foresees
 
@@ -54,6 +53,7 @@ class Flows:
     node: Callable[[str, str], Awaitable[dict[str, str] | None]]
     close: Callable[[str, str, str, dict[str, str]], Awaitable[bool]]
     deliver: Callable[[str, str, bytes], Awaitable[None]]
+    correct: Callable[[str, int], Awaitable[None]]
     under_way: UnderWay
 
 
@@ -71,10 +71,20 @@ def register(world: World, on_delivery: Deliver) -> Flows:
     async def review_flow(run_id: str, node: str) -> dict[str, str] | None:
         return await _review(world, run_id, node)
 
+    @DBOS.workflow(name="optr.work")
+    @under_way.counted
+    async def work_flow(run_id: str, node: str) -> dict[str, str] | None:
+        return await work_node(world, run_id, node)
+
+    @DBOS.workflow(name="optr.correct")
+    @under_way.counted
+    async def correct_flow(run_id: str, number: int) -> None:
+        await _ended_in_the_open(world, run_id, carry_correction(world, run_id, number, work_flow))
+
     @DBOS.workflow(name="optr.run")
     @under_way.counted
     async def run_flow(run_id: str) -> None:
-        await _run(world, run_id, node_flow, review_flow)
+        await _ended_in_the_open(world, run_id, _run(world, run_id, (node_flow, review_flow, work_flow)))
 
     @DBOS.workflow(name="optr.close")
     @under_way.counted
@@ -84,43 +94,59 @@ def register(world: World, on_delivery: Deliver) -> Flows:
     @DBOS.workflow(name="optr.deliver")
     @under_way.counted
     async def deliver_flow(guid: str, event: str, payload: bytes) -> None:
-        await _step("deliver", on_delivery, guid, event, payload)
+        await step("deliver", on_delivery, guid, event, payload)
 
-    return Flows(run=run_flow, node=node_flow, close=close_flow, deliver=deliver_flow, under_way=under_way)
+    return Flows(
+        run=run_flow,
+        node=node_flow,
+        close=close_flow,
+        deliver=deliver_flow,
+        correct=correct_flow,
+        under_way=under_way,
+    )
 
 
-async def _run(world: World, run_id: str, node_flow: NodeFlow, review_flow: NodeFlow) -> None:
-    """One governed execution, from received to published."""
+async def _run(world: World, run_id: str, flows: tuple[NodeFlow, NodeFlow, NodeFlow]) -> None:
+    """One governed execution, from received to published; the flows are those of a candidate, a reviewer, a node."""
+    node_flow, review_flow, work_flow = flows
+    await step("announce", show, world, run_id)
+    made = Plan.model_validate_json(await step("plan", _plan_json, world, run_id))
+    await step("record_plan", _record_plan, world, run_id)
+    if not await step("admit", admit, world, run_id):
+        await step("show_waiting", show, world, run_id)
+        return  # waiting is a state: an approval starts this flow again under another id
+    await step("baseline", _measure_base, world, run_id, preemptible=True)
+    await step("executing", _move, world, run_id, RunState.EXECUTING)
+    if made.is_flow:
+        await carry_out(world, run_id, made, work_flow)
+        return
+    handles = []
+    for node in made.graph.racers:
+        with SetWorkflowID(f"{run_id}.{node.id}"):
+            handles.append(await DBOS.start_workflow_async(node_flow, run_id, node.id))
+    await step("show_start", show, world, run_id)
+    problems = [await handle.get_result(polling_interval_sec=0.1) for handle in handles]
+    raise_first(problems)
+    await step("cross_vote", _cross_vote, world, run_id, preemptible=True)
+    if made.reviewers:
+        await step("verifying", _move, world, run_id, RunState.VERIFYING)
+        raise_first(await _reviews(made, run_id, review_flow))
+    await step("decide", _decide, world, run_id)
+    await step("record", _record, world, run_id)
+    await step("publish", publish, world, run_id)
+
+
+async def _ended_in_the_open(world: World, run_id: str, work: Coroutine[Any, Any, None]) -> None:
+    """Carry out a run's work; whatever stops it closes the run with the reason, in the open."""
     try:
-        await _step("announce", show, world, run_id)
-        made = Plan.model_validate_json(await _step("plan", _plan_json, world, run_id))
-        await _step("record_plan", _record_plan, world, run_id)
-        if not await _step("admit", admit, world, run_id):
-            await _step("show_waiting", show, world, run_id)
-            return  # waiting is a state: an approval starts this flow again under another id
-        await _step("baseline", _measure_base, world, run_id, preemptible=True)
-        await _step("executing", _move, world, run_id, RunState.EXECUTING)
-        handles = []
-        for node in made.graph.racers:
-            with SetWorkflowID(f"{run_id}.{node.id}"):
-                handles.append(await DBOS.start_workflow_async(node_flow, run_id, node.id))
-        await _step("show_start", show, world, run_id)
-        problems = [await handle.get_result(polling_interval_sec=0.1) for handle in handles]
-        _raise_first(problems)
-        await _step("cross_vote", _cross_vote, world, run_id, preemptible=True)
-        if made.reviewers:
-            await _step("verifying", _move, world, run_id, RunState.VERIFYING)
-            _raise_first(await _reviews(made, run_id, review_flow))
-        await _step("decide", _decide, world, run_id)
-        await _step("record", _record, world, run_id)
-        await _step("publish", publish, world, run_id)
+        await work
     except RunProblem as problem:
         await _close(world, run_id, problem.outcome, "optr", {"problem": str(problem), "code": problem.code})
     except Exception as error:  # noqa: BLE001 - what was not foreseen ends the run in the open, not in silence
         _LOG.exception("run %s failed", run_id)
         await _close(world, run_id, RunOutcome.FAILED, "optr", _unforeseen(error))
     else:
-        await _step("show", show, world, run_id)
+        await step("show", show, world, run_id)
 
 
 def _unforeseen(error: Exception) -> dict[str, str]:
@@ -135,20 +161,14 @@ def _unforeseen(error: Exception) -> dict[str, str]:
     return {"problem": text[:PROBLEM_CHARS_MAX], "code": INTERNAL}
 
 
-def _raise_first(problems: Sequence[Mapping[str, str] | None]) -> None:
-    for problem in problems:
-        if problem is not None:
-            raise RunProblem(problem["text"], outcome=RunOutcome(problem["outcome"]), code=problem["code"])
-
-
 async def _node(world: World, run_id: str, node: str) -> dict[str, str] | None:
     """One node: permission, attempt, verdict. A problem is returned, because a sibling must not be harmed by it."""
     try:
-        await _step("dispatch", _dispatch, world, run_id, node, f"{run_id}.{node}")
-        await _step("attempt", _attempt, world, run_id, node, preemptible=True)
-        await _step("show_attempt", show, world, run_id)
-        await _step("judge", _judge, world, run_id, node, preemptible=True)
-        await _step("show_verdict", show, world, run_id)
+        await step("dispatch", _dispatch, world, run_id, node, f"{run_id}.{node}")
+        await step("attempt", _attempt, world, run_id, node, preemptible=True)
+        await step("show_attempt", show, world, run_id)
+        await step("judge", _judge, world, run_id, node, preemptible=True)
+        await step("show_verdict", show, world, run_id)
     except RunProblem as problem:
         return {"text": str(problem), "outcome": str(problem.outcome), "code": problem.code}
     return None
@@ -166,51 +186,18 @@ async def _reviews(made: Plan, run_id: str, review_flow: NodeFlow) -> list[Mappi
 async def _review(world: World, run_id: str, node: str) -> dict[str, str] | None:
     """One reviewer: permission, if there is anything to judge, and its votes."""
     try:
-        if await _step("admit_reviewer", admit_reviewer, world, run_id, node, f"{run_id}.{node}"):
-            await _step("review", _votes, world, run_id, node, preemptible=True)
-        await _step("show_review", show, world, run_id)
+        if await step("admit_reviewer", admit_reviewer, world, run_id, node, f"{run_id}.{node}"):
+            await step("review", _votes, world, run_id, node, preemptible=True)
+        await step("show_review", show, world, run_id)
     except RunProblem as problem:
         return {"text": str(problem), "outcome": str(problem.outcome), "code": problem.code}
     return None
 
 
 async def _close(world: World, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> bool:
-    closed: bool = await _step("conclude", conclude, world, run_id, outcome, by, dict(facts))
-    await _step("show_end", show, world, run_id)
+    closed: bool = await step("conclude", conclude, world, run_id, outcome, by, dict(facts))
+    await step("show_end", show, world, run_id)
     return closed
-
-
-async def _step(name: str, stage: Callable[..., Any], *args: Any, preemptible: bool = False) -> Any:
-    """Run a stage as a checkpointed step; problems of the run are final, everything else is tried again."""
-
-    async def body() -> Any:
-        with tracing.step(name, *_subject(args)):
-            crashpoints.reach(f"before_{name}")
-            made = await stage(*args)
-            crashpoints.reach(f"after_{name}")
-        return made
-
-    return await DBOS.run_step_async(
-        {
-            "name": name,
-            "retries_allowed": True,
-            "max_attempts": STEP_ATTEMPTS_MAX,
-            "interval_seconds": STEP_RETRY_SECONDS,
-            "should_retry": _may_pass,
-            "preemptible": preemptible,
-        },
-        body,
-    )
-
-
-def _subject(args: Sequence[Any]) -> tuple[str, ...]:
-    """The run, or delivery, that a step works on, and its node: the plain words among its first arguments."""
-    words = (one for one in args[:3] if type(one) is str)  # outcomes and states are words of their own type
-    return tuple(words) if isinstance(args[0], World) else (str(args[0]),)
-
-
-def _may_pass(error: BaseException) -> bool:
-    return not isinstance(error, RunProblem | LedgerRefusedError | KeyError | ValueError)
 
 
 async def _plan_json(world: World, run_id: str) -> str:

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from governance.outputs import FieldValue
+
 
 class Record(BaseModel):
     """Base of this package's records: immutable, strict, bytes as base64 in JSON."""
@@ -23,6 +25,13 @@ class AgentOutcome(StrEnum):
     AUTH = "agent_auth"
     BUDGET = "budget_denied"
     POLICY = "policy_denied"
+
+
+class Given(Record):
+    """What another node handed this one: `name` is `<node>.<field>`, `text` how it is shown; untrusted."""
+
+    name: str
+    text: str
 
 
 class Usage(Record):
@@ -57,12 +66,14 @@ class AgentReport(Record):
         invariants: names the agent claims to hold.
         risks: what the agent thinks a reviewer should look at.
         rollback: how to undo the change.
+        output: what a workflow's node was asked to hand back, by field; see governance.outputs.
     """
 
     summary: str = Field(default="", max_length=4000)
     invariants: tuple[str, ...] = Field(default=(), max_length=100)
     risks: str = Field(default="", max_length=4000)
     rollback: str = Field(default="", max_length=4000)
+    output: dict[str, FieldValue] = Field(default_factory=dict)
 
 
 class Limits(Record):
@@ -97,6 +108,11 @@ class Task(Record):
         context: facts about the repository that OPTR gathered (file list, checks); may be empty.
         repository: `owner/name`, or an absolute path for a local repository; may be empty.
         base_commit: hex object id of what the workspace was checked out from; may be empty.
+        assignment: what this node of a workflow is asked beside the intent; empty in a race.
+        given: what other nodes handed it.
+        output: the fields that it must hand back, by type.
+        writes: whether it may change files.
+        correction: what a person asks of this attempt after an earlier one; may be empty.
     """
 
     run: str
@@ -107,6 +123,11 @@ class Task(Record):
     context: str = ""
     repository: str = ""
     base_commit: str = ""
+    assignment: str = ""
+    given: tuple[Given, ...] = ()
+    output: dict[str, str] = Field(default_factory=dict)
+    writes: bool = True
+    correction: str = ""
 
 
 class Step(Record):

@@ -91,6 +91,24 @@ class CandidateResult(Record):
     reviews: tuple[ReviewResult, ...] = ()
 
 
+class NodeResult(Record):
+    """One node of a workflow.
+
+    Attributes:
+        node: its id.
+        agent: who works there.
+        attempt: which attempt counts, from 1.
+        verdict: PASS, FAIL or BLOCKED; None while unknown.
+        reasons: why it did not pass.
+    """
+
+    node: str
+    agent: str
+    attempt: int = 1
+    verdict: str | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
 class Receipt(Record):
     """Where the record of this run stands.
 
@@ -137,6 +155,7 @@ class RunResult(Record):
         warnings: what a reader should know.
         pull_request: number, GitHub only.
         links: named URLs, GitHub only.
+        nodes: a workflow's nodes, in node order; empty for a race.
     """
 
     version: Literal[1] = RESULT_VERSION
@@ -165,3 +184,4 @@ class RunResult(Record):
     warnings: tuple[str, ...] = ()
     pull_request: int | None = None
     links: dict[str, str] = Field(default_factory=dict)
+    nodes: tuple[NodeResult, ...] = ()

@@ -29,6 +29,8 @@ class Run(BaseModel):
         intent_sha256: hex SHA-256 of the original title, a line feed, and the original body.
         constraints: short names.
         agents: names to race; empty means those of the repository's configuration.
+        definition: a workflow's text; empty means what the repository's configuration names.
+        definition_path: the file's name, for messages.
         base_branch: default branch; empty until fetched.
         base_commit: hex object id; empty until planned.
         state, outcome: see governance.states.
@@ -53,6 +55,8 @@ class Run(BaseModel):
     intent_sha256: str
     constraints: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
+    definition: str = ""
+    definition_path: str = ""
     base_branch: str = ""
     base_commit: str = ""
     state: RunState = RunState.RECEIVED

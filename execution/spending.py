@@ -138,7 +138,7 @@ def _cost(usages: Iterable[Usage], profile: Profile, limit: int, policy: Unmeasu
 
 
 def _parts(plan: Plan) -> Iterable[tuple[str, Profile]]:
-    return [*plan.profiles.items(), *plan.reviewers.items()]
+    return [*plan.profiles.items(), *plan.reviewers.items(), *plan.workers.items()]
 
 
 def refused_by(asked: int, taken: Mapping[Scope, int], caps: Caps) -> Denied | None:

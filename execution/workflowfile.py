@@ -14,16 +14,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from execution.agents.profiles import AgentType
 from execution.yamlfile import ConfigError, load_located, load_plain
 from governance.codes import RefusedError
+from governance.graph import Graph
 from governance.nodes import (
     CANDIDATE_CAPABILITIES,
     NODES_MAX,
     REVIEWER_CAPABILITIES,
     TASK_CHARS_MAX,
     Capability,
+    Edge,
+    Join,
     JoinKind,
+    Node,
+    NodeType,
 )
 from governance.patterns import Cast, compile_pattern
-from governance.workflow import RESULT_ID, AnyWorkflow, Contest, Workflow, WorkflowProblemError
+from governance.workflow import CUSTOM, RESULT_ID, AnyWorkflow, Contest, Workflow, WorkflowProblemError
 
 WORKFLOW_SUFFIXES = (".yml", ".yaml")
 FORMS = ("nodes", "pattern", "agents")
@@ -83,6 +88,7 @@ class GraphFile(Part):
         nodes: in the order that decides between nodes that could run together.
         result: what the result rests on, as in `needs`; else every node that nothing follows.
         join: what the result needs of these.
+        follows: the pattern that it was compiled from, in files that a run recorded.
     """
 
     version: Literal[1]
@@ -90,6 +96,7 @@ class GraphFile(Part):
     nodes: tuple[NodePart, ...] = Field(min_length=1, max_length=NODES_MAX)
     result: tuple[Needed, ...] = Field(default=(), max_length=NODES_MAX)
     join: str = Field(default="all", pattern=_JOIN.pattern)
+    follows: str = Field(default=CUSTOM, pattern=r"^[a-z_]{1,40}$")
 
 
 class PatternFile(Part):
@@ -185,9 +192,51 @@ def load_workflow(data: bytes, path: str) -> WorkflowFile:
         raise _placed(error, "", plain, lines, path) from None
 
 
+def dumped(graph: Graph, name: str) -> dict[str, Any]:
+    """A workflow's graph as plain data of the form `nodes`: loaded again it gives the same graph."""
+    inner = [node for node in graph.nodes if node.type in {NodeType.AGENT_NODE, NodeType.SYNC_POINT}]
+    join = graph.aggregation.join
+    return {
+        "version": 1,
+        "workflow": name,
+        "follows": graph.pattern,
+        "nodes": [_dumped_node(graph, node) for node in inner],
+        "result": [_reference(edge) for edge in graph.incoming(graph.aggregation.id)],
+        "join": _dumped_join(join),
+    }
+
+
+def _dumped_node(graph: Graph, node: Node) -> dict[str, Any]:
+    edges = [edge for edge in graph.incoming(node.id) if edge.source != graph.root.id]
+    inputs = [f"{edge.source}.{name}" for edge in edges for name in edge.fields]
+    needs = [_reference(edge) for edge in edges if edge.when or not edge.fields]
+    common: dict[str, Any] = {"id": node.id, **({"needs": needs} if needs else {})}
+    if node.agent is None:
+        return {**common, "join": _dumped_join(node.join)}
+    return {
+        **common,
+        "agent": node.agent,
+        "can": "write" if node.writes else "read",
+        **({"inputs": inputs} if inputs else {}),
+        **({"task": node.task} if node.task else {}),
+        **({"output": dict(node.output)} if node.output else {}),
+        **({} if node.checks else {"checks": False}),
+    }
+
+
+def _reference(edge: Edge) -> str:
+    return edge.source if edge.when is None else f"{edge.source}.{edge.when[0]}={edge.when[1]}"
+
+
+def _dumped_join(join: Join | None) -> str:
+    if join is None or join.kind == JoinKind.ALL:
+        return "all"
+    return f"{join.kind.lower()}({join.minimum})"
+
+
 def _graph_form(data: bytes, path: str) -> WorkflowFile:
     file, lines = load_located(data, GraphFile, path)
-    flow = Workflow()
+    flow = Workflow(file.follows)
     known: set[str] = set()
     for index, node in enumerate(file.nodes):
         with _At(path, lines, ("nodes", index)):

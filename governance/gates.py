@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from governance.codes import ReasonCode, RefusedError
 from governance.graph import Edge, Graph, Join, JoinKind, NodeType
 from governance.mandate import Mandate, side_channels
+from governance.nodes import PATCH_FIELD
 from governance.report import Report, Verdict
 
 
@@ -99,6 +100,16 @@ def contenders(graph: Graph, reports: Mapping[str, Report]) -> frozenset[str]:
     return frozenset(racers & passed & open_ends)
 
 
+def offers(graph: Graph, node: str, choices: Mapping[str, str]) -> bool:
+    """Whether a writer that chose these words offers its patch: some edge from it holds.
+
+    A tier that hands on, for one, has chosen the way to the next tier, on which no patch flows.
+    """
+    ways = [edge for edge in graph.edges if edge.source == node]
+    held = [edge for edge in ways if edge.when is None or choices.get(edge.when[0]) == edge.when[1]]
+    return any(PATCH_FIELD in edge.fields or graph.node(edge.target).agent is None for edge in held)
+
+
 def _standing(reports: Mapping[str, Report]) -> tuple[frozenset[str], dict[str, dict[str, str]]]:
     passing = frozenset(id_ for id_, report in reports.items() if report.verdict == Verdict.PASS)
     return passing, {id_: report.choices for id_, report in reports.items()}
@@ -122,3 +133,20 @@ def _gate(graph: Graph, node: str, reports: Mapping[str, Report], code: ReasonCo
         what = f"to choose {edge.when[1]}" if edge.when and edge.source in passed else "which has not passed"
         comma = " " if edge.when and edge.source in passed else ", "
         raise RefusedError(code, f"node {node} of run {graph.run} waits for {edge.source}{comma}{what}")
+
+
+def unmet_reasons(graph: Graph, reports: Mapping[str, Report]) -> tuple[str, ...]:
+    """One clause for each node that failed and each choice that shut a way, in node order."""
+    passing, words = _standing(reports)
+    passed = passed_nodes(graph, passing, words)
+    told: list[str] = []
+    for node in graph.agent_nodes:
+        report = reports.get(node.id)
+        if report is not None and report.verdict == Verdict.FAIL:
+            told.append(f"node {node.id} failed: {report.violations[0][1]}")
+        told += [
+            f"node {edge.source} chose {words.get(edge.source, {}).get(edge.when[0], 'nothing')} as {edge.when[0]}"
+            for edge in graph.edges
+            if edge.source == node.id and edge.when and edge.source in passed and not _holds(edge, passed, words)
+        ]
+    return tuple(dict.fromkeys(told))

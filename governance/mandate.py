@@ -126,6 +126,7 @@ def issue(  # noqa: PLR0913 - each limit is named at the call
             node=node.id,
             agent=node.agent,
             capabilities=node.capabilities,
+            paths=tuple(paths) if node.writes or not graph.pattern else (),
             inputs=dict(inputs),
             data_inputs=data_inputs(graph, node.id),
         )

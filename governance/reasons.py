@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from governance.codes import Explanation, ReasonCode, RefusedError, Severity
-from governance.flow_reasons import FLOW_REASONS, WORKFLOW_REASONS
+from governance.flow_reasons import FLOW_REASONS, RESULT_REASONS, WORKFLOW_REASONS
 from governance.patch import PatchCode
 from governance.patch_reasons import PATCH_REASONS, PATCH_WARNINGS
 from governance.rule_reasons import NODE_REASONS, RECORD_REASONS
@@ -33,6 +33,7 @@ REGISTRY: Mapping[str, Explanation] = MappingProxyType(
     | _explained(RUN_REASONS, Severity.RUN)
     | _explained(WORKFLOW_REASONS, Severity.RUN)
     | _explained(CANDIDATE_REASONS, Severity.CANDIDATE)
+    | _explained(RESULT_REASONS, Severity.CANDIDATE)
     | _explained(PATCH_REASONS, Severity.CANDIDATE)
     | _explained(PATCH_WARNINGS, Severity.INFO)
     | _explained(INFO_REASONS, Severity.INFO)

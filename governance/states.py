@@ -19,6 +19,7 @@ class RunState(StrEnum):
     VERIFYING = "verifying"
     SELECTED = "selected"
     RECORDED = "recorded"
+    AWAITING_CORRECTION = "awaiting_correction"
     PUBLISHED = "published"
     IN_REVIEW = "in_review"
     CLOSED = "closed"
@@ -55,6 +56,8 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
 } | {
     RunState.PLANNED: frozenset({RunState.AWAITING_APPROVAL, RunState.EXECUTING, RunState.CLOSED}),
     RunState.AWAITING_APPROVAL: frozenset({RunState.EXECUTING, RunState.CLOSED}),
+    RunState.RECORDED: frozenset({RunState.AWAITING_CORRECTION, RunState.PUBLISHED, RunState.CLOSED}),
+    RunState.AWAITING_CORRECTION: frozenset({RunState.PUBLISHED, RunState.CLOSED}),
     RunState.CLOSED: frozenset(),
 }
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from bot.cli import demo, doctor, execute, init, new_agent, score, serve, trust, verify_ledger, workflow
+from bot.cli import correct, demo, doctor, execute, init, new_agent, score, serve, trust, verify_ledger, workflow
 from bot.cli.output import complain, emit
 from bot.exit_codes import ExitCode
 
@@ -49,6 +49,7 @@ def build() -> typer.Typer:
     app.command(epilog=init.EPILOG)(init.init)
     app.command("new-agent", epilog=new_agent.EPILOG)(new_agent.new_agent)
     app.command(epilog=execute.EPILOG)(execute.execute)
+    app.command(epilog=correct.EPILOG)(correct.correct)
     app.command(epilog=score.EPILOG)(score.score)
     app.command("verify-ledger", epilog=verify_ledger.EPILOG)(verify_ledger.verify_ledger)
     app.command(epilog=serve.EPILOG)(serve.serve)

@@ -15,6 +15,7 @@ from bot.exit_codes import ExitCode
 from bot.local_request import LocalRequest
 
 INTENT_CHARACTERS_MAX = 65_536
+WORKFLOW_BYTES_MAX = 262_144
 
 EPILOG = """Examples:
 
@@ -24,12 +25,16 @@ optr execute --workflow fix-parser --intent "…" --constraints tested,small
 
 optr execute --workflow fix-parser --intent "…" --repo ~/src/thing --json
 
-optr execute --workflow fix-parser --intent "…" --agents codex,claude"""
+optr execute --workflow fix-parser --intent "…" --agents codex,claude
+
+optr execute --workflow examples/workflows/plan_pipeline.yml --intent "…" --json"""
 
 
 def execute(  # noqa: PLR0913 - each option of the command is one argument
     *,
-    workflow: Annotated[str, typer.Option("--workflow", help="Name of this run's directory in the record.")],
+    workflow: Annotated[
+        str, typer.Option("--workflow", help="Name of this run's directory in the record, or a workflow file.")
+    ],
     intent: Annotated[str, typer.Option("--intent", help="What is asked, in plain words.")],
     constraints: Annotated[str, typer.Option("--constraints", help="Constraint names: a,b.", metavar="a,b")] = "",
     repo: Repo = Path(),
@@ -55,9 +60,10 @@ def execute(  # noqa: PLR0913 - each option of the command is one argument
 
     settings = LocalSettings.from_environ(os.environ)
     local_logs(os.environ, settings.log_level, verbose=verbose)
+    name, definition = _workflow(workflow)
     request = LocalRequest(
         repo=repo.absolute(),
-        workflow=names.workflow(workflow),
+        workflow=name,
         intent=_intent(intent),
         constraints=names.comma_list(constraints, "--constraints"),
         agents=names.comma_list(agents, "--agents"),
@@ -65,10 +71,25 @@ def execute(  # noqa: PLR0913 - each option of the command is one argument
         environ=dict(os.environ),
         on_progress=say,
         adopt=adopt_ledger,
+        definition=definition,
+        definition_path=workflow if definition else "",
     )
     from bot.local import run_local  # noqa: PLC0415 - the engine takes a second to import; bad options must not wait
 
     return show_run(run_to_end(run_local(request)), request.repo, as_json=as_json)
+
+
+def _workflow(word: str) -> tuple[str, str]:
+    """The run's name, and the workflow file's text when the word names one."""
+    if not word.endswith((".yml", ".yaml")):
+        return names.workflow(word), ""
+    from execution.workflowfile import load_workflow  # noqa: PLC0415 - a plain name must not wait for it
+
+    path = Path(word)
+    with path.open("rb") as stream:
+        data = stream.read(WORKFLOW_BYTES_MAX + 1)
+    loaded = load_workflow(data, word)
+    return names.workflow(loaded.name or path.stem), data.decode("utf-8")
 
 
 def _intent(text: str) -> str:

@@ -70,12 +70,14 @@ def show_run(result: "RunResult", repository: Path | None, *, as_json: bool) -> 
 
 def status_of(result: "RunResult") -> ExitCode:
     """0 with a winner; otherwise whose fault it is that there is none."""
-    from governance.states import RunOutcome  # noqa: PLC0415 - `--version` must not wait for it
+    from governance.states import RunOutcome, RunState  # noqa: PLC0415 - `--version` must not wait for it
 
     if result.winner is not None:
         return ExitCode.OK
     if result.outcome is RunOutcome.CANCELLED:
         return ExitCode.INTERRUPTED
+    if result.state is RunState.AWAITING_CORRECTION:
+        return ExitCode.NO_WINNER
     if result.outcome is RunOutcome.NO_WINNER:
         return ExitCode.INFRASTRUCTURE if _nobody_could_try(result.candidates) else ExitCode.NO_WINNER
     if result.code == INTERNAL:

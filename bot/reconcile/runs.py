@@ -24,7 +24,8 @@ UNANSWERED = "nobody approved or rejected the plan within a week"
 
 _EXPIRED = str(ReasonCode.RUN_EXPIRED)
 _LOG = logging.getLogger("optr.reconcile")
-_AT_WORK = frozenset(RunState) - {RunState.IN_REVIEW, RunState.CLOSED, RunState.AWAITING_APPROVAL}
+_WAITING = {RunState.IN_REVIEW, RunState.CLOSED, RunState.AWAITING_APPROVAL, RunState.AWAITING_CORRECTION}
+_AT_WORK = frozenset(RunState) - _WAITING
 
 
 class Runs(Protocol):

@@ -23,7 +23,7 @@ from bot.render.words import (
     short,
     verdict,
 )
-from execution.result import CandidateResult, Receipt, ReviewResult, RunResult
+from execution.result import CandidateResult, NodeResult, Receipt, ReviewResult, RunResult
 from execution.reviews import VoteKind
 from governance.states import RunOutcome
 
@@ -32,6 +32,7 @@ REASONS_PER_LOSER_MAX = 2
 INVARIANTS_SHOWN_MAX = 6
 FAILED_CHECKS_SHOWN_MAX = 3
 ROWS_ESSENTIAL = 8
+NODES_SHOWN_MAX = 40
 VOTES_SHOWN_MAX = 6  # of one voter
 
 _URL = r"https?://[A-Za-z0-9._:-]{1,100}/[A-Za-z0-9._/-]{1,200}"
@@ -46,6 +47,7 @@ def comparison(result: RunResult) -> str:
     sections = [
         Section(f"{verdict_line(result)}\n"),
         *_table(result),
+        *_nodes(result),
         *_why(result),
         *_why_not(result),
         *_reviews(result),
@@ -106,6 +108,22 @@ def _table(result: RunResult) -> list[Section]:
         Section(head),
         *(Section(_line(row, widths), 0 if i < ROWS_ESSENTIAL else _TABLE_ROW) for i, row in enumerate(rows)),
     ]
+
+
+def _nodes(result: RunResult) -> list[Section]:
+    """A workflow's nodes as they stand, one line each."""
+    if not result.nodes:
+        return []
+    lines = [_node(one) for one in result.nodes[:NODES_SHOWN_MAX]]
+    more = len(result.nodes) - len(lines)
+    return [Section("\n**Nodes**\n\n" + "\n".join([*lines, *([f"- … and {more} more"] if more else [])]) + "\n", _WHY)]
+
+
+def _node(one: NodeResult) -> str:
+    mark = {"PASS": PASSED, "FAIL": FAILED}.get(one.verdict or "", "·")
+    again = f", attempt {one.attempt}" if one.attempt > 1 else ""
+    why = f": {sentence(one.reasons[0].text)}" if one.reasons else ""
+    return f"- {mark} {name(one.node)} ({name(one.agent)}{again}) {(one.verdict or 'open').lower()}{why}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

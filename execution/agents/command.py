@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from execution.agents.loop import SHELL_ENV, clip, timeout_sentence
+from execution.agents.prompt import assignment
 from execution.agents.report import parse_report
 from execution.ports import Sandbox
 from execution.records import (
@@ -66,7 +67,7 @@ class CommandAgent:
         return self._attempt(result, limits)
 
     def _command(self, task: Task, workspace: Path, limits: Limits) -> Command:
-        intent = task.intent.encode("utf-8", "replace").replace(b"\x00", b"")
+        intent = _told(task).encode("utf-8", "replace").replace(b"\x00", b"")
         shown = intent[:INTENT_BYTES_MAX].decode("utf-8", "ignore")
         return Command(
             argv=self._argv,
@@ -96,6 +97,15 @@ class CommandAgent:
             code = "a signal" if result.exit_code is None else f"code {result.exit_code}"
             return AgentOutcome.FAILED, f"Agent '{self._name}' ended with {code}{_last_line(result.output)}"
         return AgentOutcome.COMPLETED, None
+
+
+def _told(task: Task) -> str:
+    """The request; in a workflow also what was handed over and what this node's part is."""
+    parts = assignment(task)
+    if parts == assignment(Task(run="", node="", intent="")):
+        return task.intent
+    given = [f"{one.name}:\n{one.text}" for one in task.given]
+    return "\n\n".join([task.intent, *given, *parts])
 
 
 def _filled(template: tuple[str, ...]) -> tuple[str, ...]:

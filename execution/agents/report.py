@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 from execution.records import AgentReport
+from governance.nodes import FIELDS_MAX
+from governance.outputs import FieldValue, plain
 
 TEXT_CHARACTERS_MAX = 200_000
 OPENINGS_MAX = 200
@@ -23,6 +25,7 @@ def parse_report(text: str) -> AgentReport:
         invariants=tuple(scrub(name)[:CLAIM_CHARACTERS_MAX] for name in names[:CLAIMS_MAX]),
         risks=_words(found.get("risks")),
         rollback=_words(found.get("rollback")),
+        output=_output(found.get("output")),
     )
 
 
@@ -45,6 +48,14 @@ def _last_object(text: str) -> dict[str, Any]:
             found = value if isinstance(value, dict) and value.keys() & REPORT_KEYS else found
         position = text.find("{", end)
     return found
+
+
+def _output(value: object) -> dict[str, FieldValue]:
+    """The fields that are plain and small enough to be kept; whether they are what was asked is judged elsewhere."""
+    if not isinstance(value, dict):
+        return {}
+    kept = {name: plain(given) for name, given in list(value.items())[:FIELDS_MAX]}
+    return {scrub(str(name))[:CLAIM_CHARACTERS_MAX]: given for name, given in kept.items() if given is not None}
 
 
 def _words(value: object) -> str:

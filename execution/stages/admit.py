@@ -57,7 +57,7 @@ def must_be_asked(plan: Plan) -> tuple[str, ...]:
         return ("The repository's rules ask for approval of every plan.",)
     if rule == "never":
         return ()
-    profiles = [*plan.profiles.values(), *plan.reviewers.values()]
+    profiles = [*plan.profiles.values(), *plan.reviewers.values(), *plan.workers.values()]
     asking = [one.name for one in profiles if Approval.HUMAN_APPROVAL in one.approval_policy.values()]
     online = [one.name for one in profiles if one.network]
     return (
@@ -113,6 +113,6 @@ def settle(world: World, run: Run) -> None:
 def spent_so_far(store: Store, run_id: str, plan: Plan, policy: Unmeasured) -> int:
     """What the run's attempts and reviews cost, as far as it is known."""
     dispatched = {node: store.find(run_id, token_name(node), Dispatched) for node in plan.limits}
-    tried = {node: store.find(run_id, tried_name(node), Tried) for node in plan.profiles}
+    tried = {node: store.find(run_id, tried_name(node), Tried) for node in {**plan.profiles, **plan.workers}}
     reviewed = {node: store.find(run_id, reviewed_name(node), Reviewed) for node in plan.reviewers}
     return spent(plan, dispatched, tried, reviewed, policy)

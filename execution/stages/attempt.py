@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 
 from execution.agents.build import AgentUnavailableError, build_agent
+from execution.agents.profiles import Profile
 from execution.artifacts import PLAN, Dispatched, Plan, Tried, token_name, tried_name
 from execution.authority import GovernedSandbox, require_agent
 from execution.ports import Agent, Sandbox
@@ -15,6 +17,7 @@ from execution.workspace import Workspace, WorkspaceError, discard, prepare, tak
 from execution.world import World
 from governance.codes import RefusedError
 from governance.graph import Capability
+from governance.mandate import Mandate
 from governance.trust.lineage import BUDGET_NAME, STEPS_NAME, TOKENS_NAME
 
 TIMEOUT_GRACE_SECONDS = 15.0  # the agent's own clock should stop it; this one stops an agent that ignores it
@@ -54,8 +57,13 @@ async def attempt(world: World, run_id: str, node: str) -> Tried:
 
 
 async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) -> Candidate:
-    profile = plan.profiles[node]
-    task = Task(
+    allowed = Allowed(plan.profiles[node], plan.limits[node], plan.mandate(node), Capability.WRITE)
+    return await candidate_of(world, allowed, task_of(world, plan, node), workspace)
+
+
+def task_of(world: World, plan: Plan, node: str) -> Task:
+    """The request as an agent is told it."""
+    return Task(
         run=plan.graph.run,
         node=node,
         intent=f"{plan.intent.title}\n\n{plan.intent.body}".strip(),
@@ -65,10 +73,29 @@ async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) 
         repository=world.run(plan.graph.run).repository,
         base_commit=plan.base_commit,
     )
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Who works at a node, with what limits, under which mandate, using which of its capabilities."""
+
+    profile: Profile
+    limits: Limits
+    mandate: Mandate
+    capability: Capability
+
+
+async def candidate_of(world: World, allowed: Allowed, task: Task, workspace: Workspace) -> Candidate:
+    """What the agent hands back, whatever it does.
+
+    Raises:
+        SandboxError: the sandbox failed; the agent is not to blame.
+    """
+    profile = allowed.profile
     started = time.monotonic()
     try:
         agent = build_agent(profile, world.access)
-        made = await _authorised(agent, profile.name, task, workspace, world, plan)
+        made = await _authorised(agent, allowed, task, workspace, world)
     except AgentUnavailableError as error:
         made = Attempt(outcome=AgentOutcome.AUTH, error=str(error))
     except RefusedError as refused:
@@ -84,19 +111,19 @@ async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) 
     return Candidate(agent=profile.name, attempt=made, patch=patch, execution_ms=execution_ms)
 
 
-async def _authorised(agent: Agent, name: str, task: Task, workspace: Workspace, world: World, plan: Plan) -> Attempt:
+async def _authorised(agent: Agent, allowed: Allowed, task: Task, workspace: Workspace, world: World) -> Attempt:
     """The attempt, if its agent may act: asked before it starts, at each of its commands, and before we take the patch.
 
     Raises:
         RefusedError: it may not, or not any more.
         SandboxError: the sandbox failed.
     """
-    mandate, limits = plan.mandate(task.node), plan.limits[task.node]
+    mandate, limits, capability = allowed.mandate, allowed.limits, allowed.capability
     may_spend = {BUDGET_NAME: limits.cost_microusd, TOKENS_NAME: limits.tokens, STEPS_NAME: limits.steps}
-    await require_agent(world, mandate, Capability.WRITE, spent=may_spend)
-    sandbox = GovernedSandbox(world.sandbox, world, mandate, Capability.WRITE)
-    made = await _guarded(agent, name, task, workspace, sandbox, limits)
-    await require_agent(world, mandate, Capability.WRITE)
+    await require_agent(world, mandate, capability, spent=may_spend)
+    sandbox = GovernedSandbox(world.sandbox, world, mandate, capability)
+    made = await _guarded(agent, allowed.profile.name, task, workspace, sandbox, limits)
+    await require_agent(world, mandate, capability)
     return made
 
 

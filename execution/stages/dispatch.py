@@ -7,7 +7,7 @@ from execution.world import World
 from governance.graph import Capability
 from governance.mandate import Mandate
 from governance.reasons import RefusedError
-from governance.tokens import check, mint
+from governance.tokens import check, inputs_digest, mint
 from governance.trust.verify import Level
 
 
@@ -26,12 +26,28 @@ async def dispatch(
     Raises:
         RunProblem: the token was refused, or nobody's word lets the run go on; the code says why.
     """
-    await require_orchestrator(world, run_id, capability, Level.FULL)
     mandate = world.store.load(run_id, PLAN, Plan).mandate(node)
+    return await permit(world, mandate, token_name(node), consumer, capability)
+
+
+async def permit(world: World, mandate: Mandate, name: str, consumer: str, capability: Capability) -> Dispatched:
+    """Mint, check and consume the one token of a mandate.
+
+    Args:
+        world: dependencies.
+        mandate: whose holder may start.
+        name: under which the token is stored.
+        consumer: see `dispatch`.
+        capability: see `dispatch`.
+
+    Raises:
+        RunProblem: the token was refused, or nobody's word lets the run go on; the code says why.
+    """
+    await require_orchestrator(world, mandate.run, capability, Level.FULL)
     minted = mint(mandate, capability, expires_ms=mandate.deadline_ms, nonce=world.nonce())
     denied = await _denied(world, mandate, capability)
-    world.store.put(run_id, token_name(node), Dispatched(token=minted, dispatched_ms=world.now_ms(), **denied))
-    dispatched = world.store.load(run_id, token_name(node), Dispatched)
+    world.store.put(mandate.run, name, Dispatched(token=minted, dispatched_ms=world.now_ms(), **denied))
+    dispatched = world.store.load(mandate.run, name, Dispatched)
     if dispatched.denied:
         return dispatched
     world.store.issue_token(dispatched.token.id)
@@ -62,7 +78,7 @@ def use(world: World, dispatched: Dispatched, mandate: Mandate, consumer: str, c
             attempt=mandate.attempt,
             agent=mandate.agent,
             capability=capability,
-            inputs_digest=dispatched.token.inputs_digest,
+            inputs_digest=inputs_digest(mandate.inputs),
             now_ms=world.now_ms(),
         )
     except RefusedError as refused:

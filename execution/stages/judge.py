@@ -50,10 +50,10 @@ async def judge(world: World, run_id: str, node: str) -> Judged:
     plan = world.store.load(run_id, PLAN, Plan)
     dispatched = world.store.load(run_id, token_name(node), Dispatched)
     tried = world.store.load(run_id, tried_name(node), Tried)
-    verdict = await _verdict(world, run_id, plan, tried.candidate)
+    verdict = await verdict_of(world, run_id, plan, tried.candidate)
     reported_ms = world.now_ms()
-    evidence = _evidence(world, tried.candidate, verdict, ttv_ms=max(0, reported_ms - dispatched.dispatched_ms))
-    common = await _common(world, run_id, plan, dispatched) if evidence.diff else {}
+    evidence = evidence_of(world, tried.candidate, verdict, ttv_ms=max(0, reported_ms - dispatched.dispatched_ms))
+    common = await common_invariants(world, run_id, plan, dispatched) if evidence.diff else {}
     declared = {name for check in plan.checks for name in check.proves}
     tasks = tasks_of(plan.intent.title, plan.intent.body)
     evidence = evidence.model_copy(
@@ -78,7 +78,7 @@ async def judge(world: World, run_id: str, node: str) -> Judged:
     return world.store.load(run_id, judged_name(node), Judged)
 
 
-async def _common(world: World, run_id: str, plan: Plan, dispatched: Dispatched) -> dict[str, bool]:
+async def common_invariants(world: World, run_id: str, plan: Plan, dispatched: Dispatched) -> dict[str, bool]:
     """The invariants that are measured per run, and whether they hold for this node."""
     run, measured = world.run(run_id), await measure_base(world, run_id)
     recorded = world.store.find(run_id, PLAN_RECORDED, PlanRecorded)
@@ -91,7 +91,7 @@ async def _common(world: World, run_id: str, plan: Plan, dispatched: Dispatched)
     return {COMMIT_HISTORY_VERIFIED: measured.history.verified, AUDIT_MANDATORY: audited}
 
 
-async def _verdict(world: World, run_id: str, plan: Plan, candidate: Candidate) -> Verdict | None:
+async def verdict_of(world: World, run_id: str, plan: Plan, candidate: Candidate) -> Verdict | None:
     """What the clean room says; None when there is nothing to verify."""
     if candidate.attempt.outcome is not AgentOutcome.COMPLETED:
         return None
@@ -113,7 +113,8 @@ async def _verdict(world: World, run_id: str, plan: Plan, candidate: Candidate) 
         raise InfrastructureProblem(f"verification could not run: {error}", code="VERIFIER_INFRA") from error
 
 
-def _evidence(world: World, candidate: Candidate, verdict: Verdict | None, *, ttv_ms: int) -> Evidence:
+def evidence_of(world: World, candidate: Candidate, verdict: Verdict | None, *, ttv_ms: int) -> Evidence:
+    """What is known of a candidate; without a verdict, only how the attempt ended."""
     attempt = candidate.attempt
     common = {
         "agent": candidate.agent,
@@ -123,6 +124,8 @@ def _evidence(world: World, candidate: Candidate, verdict: Verdict | None, *, tt
         "cost_microusd": attempt.usage.cost_microusd,
     }
     if verdict is None:
+        if attempt.outcome is AgentOutcome.COMPLETED:
+            return Evidence(**common)
         reason = Reason(code=attempt.code or _CODES[attempt.outcome], text=attempt.error or str(attempt.outcome))
         return Evidence(**common, violations=(reason,))
     violations = verdict.violations

@@ -19,6 +19,7 @@ from execution.records import AgentOutcome, Attempt
 from execution.redaction import Secrets
 from execution.reviews import ruled
 from execution.stages.review_outputs import Told, review_result, reviewer_told
+from execution.workflowfile import dumped
 from governance.compliance import assess
 from governance.draw import mermaid
 from governance.events import EntryType, NodeEvent, chain
@@ -59,7 +60,7 @@ def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
     """What is recorded before anything is dispatched."""
     agents = [{"name": profile.name, "type": str(profile.type)} for profile in plan.profiles.values()]
     judges = [{"name": profile.name, "type": str(profile.type)} for profile in plan.reviewers.values()]
-    workflow = {
+    workflow: dict[str, object] = {
         "workflow": plan.workflow,
         "agents": agents,
         **({"reviewers": judges} if judges else {}),
@@ -79,7 +80,9 @@ def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
         "plannedAt": plan.planned_ms,
     }
     return {
-        "workflow-optr.yaml": yaml.safe_dump(workflow, sort_keys=False).encode(),
+        "workflow-optr.yaml": yaml.safe_dump(
+            dumped(plan.graph, plan.workflow) if plan.is_flow else workflow, sort_keys=False
+        ).encode(),
         "plan.json": _json(body, secrets),
         "plan.md": secrets.redact(_plan_page(plan)).encode(),
     }
@@ -93,7 +96,8 @@ def _prepare(plan: Plan) -> dict[str, object] | None:
 
 def _plan_page(plan: Plan) -> str:
     checks = "\n".join(f"- `{check.id}`{'' if check.required else ' (optional)'}" for check in plan.checks) or "- none"
-    agents = "\n".join(f"- {profile.name} ({profile.type})" for profile in plan.profiles.values())
+    profiles = {**plan.profiles, **plan.workers}
+    agents = "\n".join(f"- {profile.name} ({profile.type})" for profile in profiles.values())
     judges = "\n".join(f"- {profile.name} ({profile.type})" for profile in plan.reviewers.values())
     reviewers = f"## Reviewers\n\n{judges}\n\n" if judges else ""
     return (
@@ -111,7 +115,7 @@ def agent_files(story: Story, secrets: Secrets) -> dict[str, bytes]:
     for node, attempt in story.tried.items():
         name, patch = attempt.candidate.agent, attempt.candidate.patch
         leaks = secrets.found_in(patch)
-        files[f"agent-outputs/{name}.json"] = _json(_agent_result(story, node), secrets)
+        files[f"agent-outputs/{name}.json"] = _json(agent_result(story, node), secrets)
         if patch and not leaks:
             files[f"patches/{name}.patch"] = patch
     for node, reviewed in story.reviewed.items():
@@ -120,7 +124,8 @@ def agent_files(story: Story, secrets: Secrets) -> dict[str, bytes]:
     return files
 
 
-def _agent_result(story: Story, node: str) -> dict[str, object]:
+def agent_result(story: Story, node: str) -> dict[str, object]:
+    """What one agent handed back, and what was measured of it."""
     candidate, evidence = story.tried[node].candidate, story.evidence(node)
     attempt, profile = candidate.attempt, story.plan.profiles[node]
     return {

@@ -11,6 +11,7 @@ from execution.agents.profiles import Profile, load_profiles
 from execution.agents.prompt import CHECKS_TITLE
 from execution.artifacts import PLAN, Plan
 from execution.authority import establish_authority, require_orchestrator
+from execution.blobs import read_blob
 from execution.checks import detect
 from execution.config import CONFIG_PATH, Check, Config, load_config
 from execution.gitcmd import GitError, run_git
@@ -20,6 +21,8 @@ from execution.problems import SetupProblem
 from execution.records import Limits
 from execution.runs import Run
 from execution.sandbox import unconfined
+from execution.stages.flow_plan import Parts, asked_workflow, cast_flow
+from execution.workflowfile import WorkflowFile
 from execution.world import World
 from execution.yamlfile import ConfigError
 from governance.graph import Graph, race
@@ -28,12 +31,14 @@ from governance.mandate import Mandate, issue
 from governance.states import RunState
 from governance.trust.lineage import PUBLISH
 from governance.trust.verify import Level
+from governance.workflow import AnyWorkflow, Contest
 
 AGENTS_MAX = 16
 CONTEXT_FILES_MAX = 400
 INSTRUCTIONS_CHARS_MAX = 16_000
 INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md")
 PROFILES_DIRECTORY = ".github/agents"
+FLOW_WAITS_MS = 6 * 24 * 3_600_000  # within what a run's authority lasts
 PROFILE_SUFFIX = ".agent.md"
 VERIFY_SLACK_MS = 3_600_000  # a mandate outlives its attempt, because its candidate is still being verified
 
@@ -80,8 +85,9 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
     except ConfigError as error:
         raise SetupProblem(str(error), code="CONFIG_INVALID") from None
     checks, source = _checks(config, paths)
-    profiles, warnings = _line_up(world, run.agents or config.agents, known, explicit=bool(run.agents))
-    reviewers, unheard = panel(config.review.reviewers, known, world.access)
+    asked = asked_workflow(run, config, git_dir, base)
+    parts = _flow_parts(world, run, asked.workflow, known) if asked else None
+    parts = parts or _race_parts(world, run, config, known, asked)
     workflow = unique_workflow(git_dir, run.workflow)
     intent = Intent(
         workflow=workflow,
@@ -94,14 +100,11 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         requester=run.requester,
     )
     now_ms = world.now_ms()
-    graph = race(run.id, [profile.name for profile in profiles], [profile.name for profile in reviewers])
-    by_node = {node.id: profile for node, profile in zip(graph.racers, profiles, strict=True)}
-    judges = {node.id: profile for node, profile in zip(graph.reviewers, reviewers, strict=True)}
-    limits = _limits(world, {**by_node, **judges})
+    limits = _limits(world, {**parts.racers, **parts.judges, **parts.workers})
     return Plan(
         intent=intent,
-        graph=graph,
-        mandates=_mandates(graph, intent, limits, now_ms + _longest_ms(limits[node] for node in judges)),
+        graph=parts.graph,
+        mandates=_mandates(parts.graph, intent, limits, now_ms + _before_ms(parts, limits)),
         config=config,
         config_digest=intent.config_digest,
         checks=checks,
@@ -109,19 +112,53 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         base_branch=branch,
         base_commit=base,
         workflow=workflow,
-        profiles=by_node,
+        profiles=parts.racers,
         limits=limits,
         instructions=_instructions(git_dir, base, paths),
         context=_context(paths, checks),
-        warnings=(*_walls(world), *warnings, *unheard, *policy_warnings([*profiles, *reviewers])),
+        warnings=(*_walls(world), *parts.warnings),
         planned_ms=now_ms,
-        reviewers=judges,
+        reviewers=parts.judges,
+        workers=parts.workers,
         prepare_network=config.prepare is not None and may_use_network(world.access.environ),
     )
 
 
 def _walls(world: World) -> tuple[str, ...]:
     return (unconfined.WARNING,) if world.sandbox.name == unconfined.NAME else ()
+
+
+def _race_parts(world: World, run: Run, config: Config, known: dict[str, Profile], asked: WorkflowFile | None) -> Parts:
+    contest = asked.workflow if asked is not None and isinstance(asked.workflow, Contest) else None
+    names = run.agents or (contest.agents if contest else config.agents)
+    profiles, warnings = _line_up(world, names, known, explicit=bool(run.agents))
+    reviewers, unheard = panel(contest.reviewers if contest else config.review.reviewers, known, world.access)
+    graph = race(run.id, [profile.name for profile in profiles], [profile.name for profile in reviewers])
+    return Parts(
+        graph=graph,
+        racers={node.id: profile for node, profile in zip(graph.racers, profiles, strict=True)},
+        judges={node.id: profile for node, profile in zip(graph.reviewers, reviewers, strict=True)},
+        warnings=(*warnings, *unheard, *policy_warnings([*profiles, *reviewers])),
+    )
+
+
+def _flow_parts(world: World, run: Run, workflow: AnyWorkflow, known: dict[str, Profile]) -> Parts | None:
+    if isinstance(workflow, Contest):
+        return None
+    if run.agents:
+        raise SetupProblem(
+            "agents cannot be chosen for a workflow: it names its own",
+            code="CONFIG_INVALID",
+            where="--agents, or the workflow",
+        )
+    return cast_flow(world, workflow.graph(run.id), known)
+
+
+def _before_ms(parts: Parts, limits: Mapping[str, Limits]) -> int:
+    """How long the last node may have to wait for those before it, and in a workflow for a person's correction."""
+    if not parts.graph.pattern:
+        return _longest_ms(limits[node] for node in parts.judges)
+    return FLOW_WAITS_MS
 
 
 def _checks(config: Config, paths: tuple[str, ...]) -> tuple[tuple[Check, ...], str]:
@@ -212,14 +249,6 @@ def resolve_base(git_dir: Path, branch: str) -> str:
             f"branch {branch!r} has no commit; push one, or check the repository's default branch",
             code="BASE_MISSING",
         ) from None
-
-
-def read_blob(git_dir: Path, commit: str, path: str) -> bytes | None:
-    """A regular file's bytes at a commit, or None."""
-    listed = run_git(git_dir, "ls-tree", "-z", commit, "--", path)
-    if not listed.startswith((b"100644 blob ", b"100755 blob ")):
-        return None
-    return run_git(git_dir, "cat-file", "blob", f"{commit}:{path}")
 
 
 def unique_workflow(git_dir: Path, name: str) -> str:

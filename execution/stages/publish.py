@@ -23,21 +23,27 @@ from execution.artifacts import (
     tried_name,
 )
 from execution.authority import require_orchestrator, require_unrevoked
-from execution.result import RunResult
+from execution.result import NodeResult, RunResult
 from execution.runs import Source
 from execution.stages.admit import settle
+from execution.stages.flow_state import attempts, judgements, reports, slot
 from execution.stages.record import ACTOR, receipt_of
 from execution.store import Store
 from execution.world import World
+from governance.codes import ReasonCode
 from governance.events import EntryType
+from governance.gates import unmet_reasons
 from governance.mandate import Mandate
 from governance.states import RunOutcome, RunState
 from governance.trust.lineage import PUBLISH
 from ledger.entry import Draft
+from scoring.evidence import Reason
 from scoring.selection import Selection
 
 M = TypeVar("M", bound=BaseModel)
 
+PROBLEM_CHARS_MAX = 500
+NO_RESULT_TEXT = "The workflow has no result yet"
 NO_WINNER_TEXT = "No admissible results from any agent"
 
 
@@ -46,6 +52,8 @@ def current(world: World, run_id: str) -> RunResult:
     run, store = world.run(run_id), world.store
     plan = store.find(run_id, PLAN, Plan)
     nodes = [node.id for node in plan.graph.racers] if plan else []
+    if plan is not None and plan.is_flow:
+        return _flow(world, run_id, plan)
     finished = Finished(
         plan=plan,
         tried=_found(store, run_id, nodes, tried_name, Tried),
@@ -58,6 +66,37 @@ def current(world: World, run_id: str) -> RunResult:
     result = account(run, finished, world.sandbox.name)
     if (shown := store.find(run_id, RESULT, RunResult)) is not None:
         result = result.model_copy(update={"links": shown.links, "receipt": shown.receipt or result.receipt})
+    return result
+
+
+def _flow(world: World, run_id: str, plan: Plan) -> RunResult:
+    """The account of a workflow: its possible results as candidates, and every node as it stands."""
+    store, numbers = world.store, attempts(world, run_id, plan)
+    tried = {node: store.find(run_id, tried_name(slot(node, at)), Tried) for node, at in numbers.items()}
+    judged = judgements(world, run_id, plan)
+    finished = Finished(
+        plan=plan,
+        tried={node: one for node, one in tried.items() if one is not None and node in plan.profiles},
+        judged={node: one for node, one in judged.items() if node in plan.profiles},
+        selection=store.find(run_id, SELECTION, Selection),
+        recorded=store.find(run_id, RECORDED, Recorded),
+    )
+    result = account(world.run(run_id), finished, world.sandbox.name)
+    rows = tuple(
+        NodeResult(
+            node=node.id,
+            agent=str(node.agent),
+            attempt=numbers[node.id],
+            verdict=str(judged[node.id].report.verdict) if node.id in judged else None,
+            reasons=tuple(Reason(code=code, text=text) for code, text in judged[node.id].report.violations)
+            if node.id in judged
+            else (),
+        )
+        for node in plan.graph.agent_nodes
+    )
+    result = result.model_copy(update={"nodes": rows})
+    if (shown := store.find(run_id, RESULT, RunResult)) is not None:
+        result = result.model_copy(update={"links": shown.links, "receipt": result.receipt or shown.receipt})
     return result
 
 
@@ -82,6 +121,12 @@ async def publish(world: World, run_id: str) -> None:
         RunProblem: the orchestrator may not publish, or not any more.
     """
     run, recorded = world.run(run_id), world.store.load(run_id, RECORDED, Recorded)
+    plan = world.store.load(run_id, PLAN, Plan)
+    if recorded.commit is None and plan.is_flow:
+        why = unmet_reasons(plan.graph, reports(judgements(world, run_id, plan)))
+        problem = f"{NO_RESULT_TEXT}: {'; '.join(why) or 'no patch is admissible'}"[:PROBLEM_CHARS_MAX]
+        world.store.move(run_id, RunState.AWAITING_CORRECTION, problem=problem, code=str(ReasonCode.JOIN_UNMET))
+        return
     if recorded.commit is None:
         ending = {"outcome": RunOutcome.NO_WINNER, "problem": NO_WINNER_TEXT, "code": "NO_WINNER"}
         world.store.move(run_id, RunState.CLOSED, **ending)
@@ -90,7 +135,9 @@ async def publish(world: World, run_id: str) -> None:
     await require_orchestrator(world, run_id, PUBLISH)
     await require_unrevoked(world, _winning(world, run_id))
     published = await world.forge(run).publish(run, current(world, run_id))
-    world.store.move(run_id, RunState.PUBLISHED, pull_request=published.pull_request or 0)
+    told = {"pull_request": published.pull_request or 0, "problem": None, "code": ""}
+    world.store.move(run_id, RunState.PUBLISHED, **told)
+    published = published.model_copy(update={"problem": None, "code": None})
     world.store.replace(run_id, RESULT, published)
     if run.source is Source.GITHUB:
         await _record_opening(world, run_id, published)

@@ -111,9 +111,9 @@ async def _append(world: World, run_id: str) -> Recorded:
         cross=(world.store.find(run_id, CROSS, CrossVotes) or CrossVotes()).votes,
     )
     git_dir = await world.forge(run).fetch(run)
-    winner = await asyncio.to_thread(_winner, git_dir, run, story, selection)
+    winner = await asyncio.to_thread(winner_of, git_dir, run, story, selection)
     decision = _decide(story, selection, winner)
-    draft = _line(run_id, story, decision)
+    draft = decision_line(run_id, story, decision)
     appended = await world.forge(run).append(run, [draft], _files(world, run, story, decision))
     crashpoints.reach("appended")
     commit, tree = winner or (None, None)
@@ -158,7 +158,7 @@ def _winning(selection: Selection, tried: Mapping[str, Tried]) -> Candidate:
     return next(attempt.candidate for attempt in tried.values() if attempt.candidate.agent == selection.winner)
 
 
-def _winner(git_dir: Path, run: Run, story: outputs.Story, selection: Selection) -> tuple[str, str] | None:
+def winner_of(git_dir: Path, run: Run, story: outputs.Story, selection: Selection) -> tuple[str, str] | None:
     """The winner's commit and tree, made by plumbing, without a work tree."""
     if selection.winner is None:
         return None
@@ -184,9 +184,9 @@ def _settlement(story: outputs.Story, node: str, selection: Selection) -> Settle
     return settle(story.plan.mandate(node), story.judged[node].report, outcome)
 
 
-def _line(run_id: str, story: outputs.Story, decision: outputs.Decision) -> Draft:
+def decision_line(run_id: str, story: outputs.Story, decision: outputs.Decision) -> Draft:
     """The ledger line of the decision: OPTR_SELECTED, or OPTR_NO_WINNER with the reasons on file."""
-    kind = _kind(decision)
+    kind = kind_of(decision)
     selection = decision.selection
     body: dict[str, object] = {
         "intent": story.plan.intent.digest,
@@ -209,7 +209,8 @@ def _line(run_id: str, story: outputs.Story, decision: outputs.Decision) -> Draf
     )
 
 
-def _kind(decision: outputs.Decision) -> EntryType:
+def kind_of(decision: outputs.Decision) -> EntryType:
+    """The type of the line that records a decision."""
     return EntryType.OPTR_SELECTED if decision.winner else EntryType.OPTR_NO_WINNER
 
 
@@ -221,16 +222,16 @@ def _files(world: World, run: Run, story: outputs.Story, decision: outputs.Decis
         **outputs.decision_files(story.plan, decision, secrets),
         "events.jsonl": outputs.events_file(story, decision, trail.delegated(book, story.plan.planned_ms)),
         trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
-        "compliance.json": _compliance(run, story, decision, secrets),
+        "compliance.json": compliance_of(run, story, decision, secrets),
     }
     if decision.winner is not None:
-        files["attestation.json"] = _attestation(world, run, story, decision.selection, decision.winner)
+        files["attestation.json"] = attestation_of(world, run, story, decision.selection, decision.winner)
     return placed(story.plan.workflow, files)
 
 
-def _compliance(run: Run, story: outputs.Story, decision: outputs.Decision, secrets: Secrets) -> bytes:
+def compliance_of(run: Run, story: outputs.Story, decision: outputs.Decision, secrets: Secrets) -> bytes:
     """What this run's own entries evidence; a fact that no entry shows is not asserted."""
-    planned, decided = f"{run.id}/{EntryType.MAEG_CREATED}", f"{run.id}/{_kind(decision)}"
+    planned, decided = f"{run.id}/{EntryType.MAEG_CREATED}", f"{run.id}/{kind_of(decision)}"
     github = run.source is Source.GITHUB
     winner = next((j.evidence for j in story.judged.values() if j.evidence.agent == decision.selection.winner), None)
     facts = {
@@ -248,7 +249,10 @@ def _compliance(run: Run, story: outputs.Story, decision: outputs.Decision, secr
     return outputs.compliance_file(held, {str(fact): entry for fact, (_, entry) in facts.items()}, secrets)
 
 
-def _attestation(world: World, run: Run, story: outputs.Story, selection: Selection, winner: tuple[str, str]) -> bytes:
+def attestation_of(
+    world: World, run: Run, story: outputs.Story, selection: Selection, winner: tuple[str, str]
+) -> bytes:
+    """The signed statement about the winner: what it was made from, by whom, and how it was judged."""
     candidate, plan = _winning(selection, story.tried), story.plan
     definition = {
         "buildType": BUILD_TYPE,

@@ -15,36 +15,43 @@ def _blackboard(cast: Cast) -> Flow:
         raise WorkflowProblemError(f"pattern blackboard: name each specialist once, and none {SOLVED} or {STUCK}")
     flow = Workflow("blackboard")
     for turn in range(1, rounds + 1):
-        _round(flow, cast, turn, specialists)
+        _look(flow, cast, turn, specialists)
+        _add(flow, cast, turn, specialists)
+    _look(flow, cast, rounds + 1, ())
     flow.add_sync("SOLVED", JoinKind.QUORUM, 1)
-    for turn in range(1, rounds + 1):
+    for turn in range(1, rounds + 2):
         flow.connect(f"C{turn}", "SOLVED", when=("next", SOLVED))
     task = cast.task("integrator", "The problem on the board is solved; make the change that the board describes.")
     flow.add_agent("INTEGRATE", cast.one("integrator"), capabilities=CANDIDATE_CAPABILITIES, task=task)
     return flow.connect("SOLVED", "INTEGRATE", fields=("board",)).build()
 
 
-def _round(flow: Workflow, cast: Cast, turn: int, specialists: tuple[str, ...]) -> None:
-    """One turn of the bounded loop: the controller picks one specialist, who adds to the board and nothing else."""
+def _look(flow: Workflow, cast: Cast, turn: int, specialists: tuple[str, ...]) -> None:
+    """The controller sums up the board and picks who adds to it; at the last look there is nobody left to pick."""
     controller = f"C{turn}"
+    who = f"say who should add to it next: {', '.join(specialists)}; or" if specialists else "say"
     flow.add_agent(
         controller,
         cast.one("controller"),
         task=cast.task(
             "controller",
-            f"Sum up the board, then say who should add to it next: {', '.join(specialists)}; "
-            f"or {SOLVED} when it holds all that is needed, or {STUCK} when nothing new comes.",
+            f"Sum up the board, then {who} {SOLVED} when it holds all that is needed, or {STUCK} when it does not "
+            "and nothing new comes.",
         ),
         output={"next": "|".join((*specialists, SOLVED, STUCK)), "board": "string"},
     )
     for earlier in range(1, turn):
         flow.connect(f"BOARD{earlier}", controller, fields=("contribution",))
+
+
+def _add(flow: Workflow, cast: Cast, turn: int, specialists: tuple[str, ...]) -> None:
+    """One turn of the bounded loop: the one who was picked adds to the board and does nothing else."""
     flow.add_sync(f"BOARD{turn}", JoinKind.QUORUM, 1)
     for number, agent in enumerate(specialists, 1):
         name = f"B{turn}S{number}"
         task = cast.task("specialists", "Add to the board what only you know, in a few sentences.")
         flow.add_agent(name, agent, task=task, output={"contribution": "string"})
-        flow.connect(controller, name, fields=("board",), when=("next", agent))
+        flow.connect(f"C{turn}", name, fields=("board",), when=("next", agent))
         flow.connect(name, f"BOARD{turn}")
 
 

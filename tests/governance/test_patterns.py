@@ -26,7 +26,7 @@ CASTS = {
     "supervisor_worker": Cast({"supervisor": ("a",), "workers": ("b", "c")}, {"slots": 3}),
 }
 LAYERS = {
-    "blackboard": ["C1", "B1S1 B1S2", "C2", "B2S1 B2S2 INTEGRATE"],
+    "blackboard": ["C1", "B1S1 B1S2", "C2", "B2S1 B2S2", "C3", "INTEGRATE"],
     "consensus": ["PROPOSE", "V1 V2 V3"],
     "debate": ["PROPOSE", "PRO1", "CON1", "PRO2", "CON2", "JUDGE"],
     "ensemble": ["E1 E2 E3", "JOIN"],
@@ -92,7 +92,7 @@ def test_blackboard_specialists_can_only_add_to_the_board() -> None:
     made = graph("blackboard")
     assert all(made.node(id_).capabilities == ("repo.read",) for id_ in ("B1S1", "B2S2"))
     ways = {(edge.source, edge.when) for edge in made.incoming("SOLVED")}
-    assert ways == {("C1", ("next", "solved")), ("C2", ("next", "solved"))}
+    assert ways == {(f"C{turn}", ("next", "solved")) for turn in (1, 2, 3)}
 
 
 def two() -> Workflow:

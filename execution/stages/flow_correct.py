@@ -1,0 +1,87 @@
+"""Corrections: issued by a person for a run that waits for one, and put on the ledger before anything is done again."""
+
+import json
+
+from execution.artifacts import PLAN, RECORDED, Plan, Recorded, correction_name, correction_recorded_name
+from execution.problems import RunProblem
+from execution.redaction import secrets_of
+from execution.result import Receipt
+from execution.stages.flow_state import corrections, judgements, reports
+from execution.stages.record import placed, receipt_of
+from execution.world import World
+from governance.codes import ReasonCode, RefusedError
+from governance.correction import Correction, CorrectionType, correct
+from governance.entry_types import EntryType
+from governance.states import RunState
+from ledger.entry import Draft
+
+WORK_MS = 86_400_000  # how long the attempts of a correction may take, beside their own limits
+
+
+def issue_correction(
+    world: World, run_id: str, node: str, *, reason: str, by: str, kind: CorrectionType | None = None
+) -> Correction:
+    """Issue a correction, or return the newest one while it is being carried out.
+
+    Raises:
+        RunProblem: CORRECTION_REFUSED or CORRECTION_LIMIT; nothing was changed.
+    """
+    issued = corrections(world, run_id)
+    if issued and world.store.find(run_id, correction_recorded_name(len(issued)), Recorded) is None:
+        if issued[-1].node == node:
+            return issued[-1]
+        raise _refused(f"run {run_id} is carrying out the correction of node {issued[-1].node}; wait for its end")
+    run = world.run(run_id)
+    plan = world.store.find(run_id, PLAN, Plan)
+    if plan is None or not plan.is_flow or run.state is not RunState.AWAITING_CORRECTION:
+        how = f"{run.state}{f' ({run.outcome})' if run.outcome else ''}"
+        raise _refused(f"run {run_id} is {how}: only a workflow that waits for a correction can be corrected")
+    recorded = world.store.load(run_id, RECORDED, Recorded)
+    now_ms = world.now_ms()
+    try:
+        made = correct(
+            plan.graph,
+            node,
+            number=len(issued) + 1,
+            reports=reports(judgements(world, run_id, plan)),
+            settlements=recorded.settlements,
+            aggregate=recorded.aggregate.digest,
+            reason=secrets_of(world.access.environ).redact(reason),
+            by=by,
+            now_ms=now_ms,
+            deadline_ms=now_ms + WORK_MS,
+            kind=kind,
+        )
+    except RefusedError as refused:
+        raise RunProblem(refused.text, code=str(refused.code)) from None
+    world.store.put(run_id, correction_name(made.number), made)
+    return world.store.load(run_id, correction_name(made.number), Correction)
+
+
+def _refused(text: str) -> RunProblem:
+    return RunProblem(text, code=str(ReasonCode.CORRECTION_REFUSED))
+
+
+async def record_correction(world: World, run_id: str, number: int) -> Receipt:
+    """Put CORRECTION_ISSUED and the pack on the ledger, before anything of it is dispatched."""
+    run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
+    pack = world.store.load(run_id, correction_name(number), Correction)
+    draft = Draft(
+        id=f"{run_id}/{EntryType.CORRECTION_ISSUED}/{number}",
+        type=str(EntryType.CORRECTION_ISSUED),
+        workflow=plan.workflow,
+        run=run_id,
+        actor=pack.by,
+        timestamp=pack.issued_ms,
+        body={
+            "correction": pack.digest,
+            "node": pack.node,
+            "correctionType": str(pack.type),
+            "scope": list(pack.scope),
+            "supersedes": pack.aggregate,
+        },
+    )
+    text = json.dumps({"version": 1, **pack.model_dump(mode="json")}, indent=2, sort_keys=True, ensure_ascii=False)
+    files = {f"corrections/{number}/correction.json": f"{text}\n".encode()}
+    appended = await world.forge(run).append(run, [draft], placed(plan.workflow, files))
+    return receipt_of(appended, draft.id)

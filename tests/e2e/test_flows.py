@@ -1,0 +1,230 @@
+"""Every pattern, end to end: real git, engine, sandbox and ledger; only the model's words are recorded."""
+
+import asyncio
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from bot.demo.cassette import Cassette, RecordedTurn, Tokens
+from bot.demo.recorded import RecordedModel, recorded_model
+from bot.local import run_local
+from bot.local_request import LocalRequest
+from execution.result import NodeResult, RunResult
+from governance.entry_types import NodeState
+from governance.events import replay
+from governance.states import RunState
+from ledger.verify import verify_branch
+from tests.execution.rooms import Origin
+
+MODEL = "gpt-6-luna"
+FIX = "sed -i s/-/+/ calc.py"
+NOTE = "echo noted >> NOTES.md"
+NOTHING = "true"
+
+
+def profile(name: str) -> str:
+    return f"---\nname: {name}\ntype: openai-codex\nmodel: {MODEL}\n---\nYou are {name}.\n"
+
+
+FILES = {
+    "calc.py": "def add(a, b):\n    return a - b\n",
+    "tests/test_calc.py": (
+        "import unittest\nfrom calc import add\n\n\nclass Adding(unittest.TestCase):\n"
+        "    def test_add(self):\n        self.assertEqual(add(2, 3), 5)\n"
+    ),
+    ".github/optr.yml": "checks:\n  - {id: tests, run: python3 -m unittest discover -q -s tests, proves: [tested]}\n",
+    **{f".github/agents/{name}.agent.md": profile(name) for name in ("ann", "bob", "cat", "dan")},
+}
+
+
+def says(when: str, command: str = NOTHING, **output: object) -> Cassette:
+    """One node's words: a command, then its report with the fields that it hands back."""
+    report = {"summary": "done", "invariants": [], "risks": "", "rollback": "", "output": output}
+    turns = (
+        RecordedTurn(thinking="Work.", commands=(command,), usage=Tokens(fresh=10, output=5)),
+        RecordedTurn(text=json.dumps(report), usage=Tokens(fresh=10, output=5)),
+    )
+    return Cassette(protocol="openai_responses", model=MODEL, when=when, turns=turns)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pattern, what its nodes say, and how each of them must end."""
+
+    roles: dict[str, object]
+    words: Sequence[Cassette]
+    ends: dict[str, str]
+    winner: str
+    options: dict[str, int] = field(default_factory=dict)
+
+
+CASES = {
+    "sequential": Case(
+        {"agents": ["ann", "bob"]},
+        [says("Finish the change", NOTE, notes="finished"), says("Do your part of the change and", FIX, notes="fixed")],
+        {"S1": "PASS", "S2": "PASS"},
+        "s2",
+    ),
+    "parallel": Case(
+        {"agents": ["ann", "bob"], "joiner": "cat"},
+        [
+            says("make one whole of them", NOTHING),
+            says("You are ann", FIX, notes="code"),
+            says("You are bob", NOTE, notes="notes"),
+        ],
+        {"P1": "PASS", "P2": "PASS", "JOIN": "PASS"},
+        "join",
+    ),
+    "supervisor_worker": Case(
+        {"supervisor": "ann", "workers": ["bob", "cat"]},
+        [
+            says("make one whole of them", NOTHING),
+            says("Divide the change", subtasks=["Fix add", "Write a note"]),
+            says("do 1, 3, 5 and so on", FIX),
+            says("do 2, 4, 6 and so on", NOTE),
+        ],
+        {"DIVIDE": "PASS", "W1": "PASS", "W2": "PASS", "JOIN": "PASS"},
+        "join",
+    ),
+    "router": Case(
+        {"router": "ann", "specialists": ["bob", "cat"]},
+        [says("Choose who does this best", to="cat"), says("You are cat", FIX)],
+        {"ROUTE": "PASS", "R1": "BLOCKED", "R2": "PASS"},
+        "r2",
+    ),
+    "ensemble": Case(
+        {"experts": ["ann", "bob"], "synthesizer": "cat"},
+        [says("weigh what the experts say", FIX), says("Analyse what is asked", advice="Use plus.")],
+        {"E1": "PASS", "E2": "PASS", "JOIN": "PASS"},
+        "join",
+    ),
+    "blackboard": Case(
+        {"controller": "ann", "specialists": ["bob"], "integrator": "cat"},
+        [
+            says("make the change that the board describes", FIX),
+            says("Add to the board", contribution="A minus stands there."),
+            says("A minus stands there.", next="solved", board="Make it plus."),
+            says("Sum up the board", next="bob", board="Nothing yet."),
+        ],
+        {"C1": "PASS", "B1S1": "PASS", "C2": "PASS", "INTEGRATE": "PASS"},
+        "integrate",
+        {"rounds": 1},
+    ),
+    "consensus": Case(
+        {"proposer": "ann", "voters": ["bob", "cat", "dan"]},
+        [
+            says("others will vote", FIX),
+            says("You are dan", vote="abstain", reason="I do not know."),
+            says("Judge the proposed change", vote="approve", reason="It adds."),
+        ],
+        {"PROPOSE": "PASS", "V1": "PASS", "V2": "PASS", "V3": "PASS"},
+        "propose",
+    ),
+    "debate": Case(
+        {"proposer": "ann", "proponent": "ann", "opponent": "bob", "judge": "cat"},
+        [
+            says("it will be debated", FIX),
+            says("Judge the debate", ruling="for", reason="It adds."),
+            says("Argue for", argument="It adds."),
+            says("Argue against", argument="It is late."),
+        ],
+        {"PROPOSE": "PASS", "PRO1": "PASS", "CON1": "PASS", "JUDGE": "PASS"},
+        "propose",
+    ),
+    "handoff": Case(
+        {"tiers": ["ann", "bob"]},
+        [
+            says("You are ann", outcome="escalate", notes="Too hard for me."),
+            says("Too hard for me.", FIX, outcome="done", notes=""),
+        ],
+        {"T1": "PASS", "T2": "PASS"},
+        "t2",
+    ),
+    "plan_pipeline": Case(
+        {"planner": "ann", "writers": ["bob"], "tester": "cat", "auditor": "dan"},
+        [
+            says("Plan the change", steps=["Turn minus into plus"]),
+            says("Carry out the plan", FIX),
+            says("Add the tests", NOTE, notes="They pass."),
+            says("Look for what is wrong", opinion="sound", findings=[]),
+        ],
+        {"PLAN": "PASS", "WRITE1": "PASS", "TEST": "PASS", "AUDIT": "PASS"},
+        "test",
+    ),
+}
+MARKS = {f"F5.{number}": name for number, name in enumerate(list(CASES), 17)}
+
+
+class Workshop:
+    """A repository, and runs on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.repo, self.state = root / "calc", root / "state"
+        self.repo.mkdir()
+        self._origin = Origin(self.repo)
+        self._origin.git("init", "--quiet", "--initial-branch=main")
+        self._origin.commit(FILES)
+
+    def request(self, model: RecordedModel, definition: str) -> LocalRequest:
+        return LocalRequest(
+            repo=self.repo,
+            workflow="fix-add",
+            intent="Make add add\nIt subtracts.",
+            constraints=(),
+            agents=(),
+            state=self.state,
+            environ=model.environ,
+            on_progress=lambda _line: None,
+            definition=definition,
+            definition_path="flow.yml",
+        )
+
+    def recorded(self, name: str) -> str:
+        place = f"datalake:datalake/workflows/fix-add/{name}"
+        return subprocess.run(["git", "show", place], cwd=self.repo, capture_output=True, check=True, text=True).stdout
+
+    def carry(self, definition: str, words: Sequence[Cassette]) -> tuple[RunResult, Counter[str]]:
+        async def main() -> tuple[RunResult, Counter[str]]:
+            async with recorded_model(words) as model:
+                result = await run_local(self.request(model, definition))
+                assert all(seen.status == 200 for seen in model.seen), [seen.body for seen in model.seen]
+                return result, calls(model)
+
+        return asyncio.run(main())
+
+
+def calls(model: RecordedModel) -> Counter[str]:
+    """Model calls by the agent that made them."""
+    texts = [json.dumps(seen.body) for seen in model.seen]
+    return Counter(name for text in texts for name in ("ann", "bob", "cat", "dan") if f"You are {name}." in text)
+
+
+def definition(name: str, case: Case) -> str:
+    return json.dumps({"version": 1, "pattern": name, "roles": case.roles, "options": case.options})
+
+
+def verdicts(nodes: Sequence[NodeResult]) -> dict[str, str | None]:
+    return {one.node: one.verdict for one in nodes}
+
+
+@pytest.mark.covers("F5.17", "F5.18", "F5.19", "F5.20", "F5.21", "F5.22", "F5.23", "F5.24", "F5.25")
+@pytest.mark.parametrize("name", CASES)
+def test_a_pattern_runs_from_its_file_to_the_result(tmp_path: Path, name: str) -> None:
+    case, shop = CASES[name], Workshop(tmp_path)
+    result, _ = shop.carry(definition(name, case), case.words)
+    assert verdicts(result.nodes) == case.ends, [one.reasons for one in result.nodes]
+    assert (result.state, result.winner) == (RunState.PUBLISHED, case.winner)
+    shown = subprocess.run(
+        ["git", "show", "optr/fix-add:calc.py"], cwd=shop.repo, capture_output=True, check=True, text=True
+    ).stdout
+    assert "return a + b" in shown
+    states = replay(shop.recorded("events.jsonl").encode())
+    assert {node: state is NodeState.COMPLETE for node, state in states.items()} == {
+        node: verdict == "PASS" for node, verdict in case.ends.items()
+    }
+    assert verify_branch(shop.repo / ".git", "refs/heads/datalake", None, None).problem is None
