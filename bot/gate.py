@@ -5,13 +5,14 @@ people approved this very head. Anything else is `failure` (something is wrong) 
 never `neutral`, which lets a merge through.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
 from bot.render.check_run import Conclusion
 from bot.render.words import code, name, sentence, short
+from bot.risk import Level, Risk
 
 
 class Record(BaseModel):
@@ -65,6 +66,9 @@ class GateFacts(Record):
         base_ref, recorded_base: the branch it would merge into, and the one the run was made for.
         approvals_required: distinct people who must approve; None when the configuration could not be read.
         two_person: whether the requester's own approval does not count.
+        risk: how much looking the recorded change needs.
+        risk_approvals: the least approvals by level, beside `approvals_required`.
+        siblings: other open pull requests of the same issue or with the same tree.
         reviews: oldest first; None when they could not be read.
     """
 
@@ -81,6 +85,9 @@ class GateFacts(Record):
     recorded_base: str = ""
     approvals_required: int | None = None
     two_person: bool = True
+    risk: Risk | None = None
+    risk_approvals: Mapping[Level, int] = {}
+    siblings: tuple[int, ...] | None = None
     reviews: tuple[Review, ...] | None = None
 
 
@@ -92,6 +99,9 @@ class GateReason(StrEnum):
     HEAD_UNKNOWN = "head_unknown"
     HEAD_NOT_RECORDED = "head_not_recorded"
     BASE_CHANGED = "base_changed"
+    RISK_UNKNOWN = "risk_unknown"
+    SIBLINGS_UNKNOWN = "siblings_unknown"
+    SIBLING_OPEN = "sibling_open"
     RULES_UNKNOWN = "rules_unknown"
     REVIEWS_UNKNOWN = "reviews_unknown"
     CHANGES_REQUESTED = "changes_requested"
@@ -122,7 +132,7 @@ Finding = tuple[GateReason | None, str]
 
 def decide_gate(facts: GateFacts) -> GateDecision:
     """Decide. Every condition is judged, so that people see all that is missing at once."""
-    findings = [_ledger(facts), _tree(facts), _base(facts), *_people(facts)]
+    findings = [_ledger(facts), _tree(facts), _base(facts), _siblings(facts), _risk(facts), *_people(facts)]
     reasons = tuple(reason for reason, _ in findings if reason is not None)
     if not reasons:
         conclusion = Conclusion.SUCCESS
@@ -164,6 +174,27 @@ def _base(facts: GateFacts) -> Finding:
     return None, f"It merges into {name(facts.recorded_base)}, as the run was made for"
 
 
+def _siblings(facts: GateFacts) -> Finding:
+    if facts.siblings is None:
+        return GateReason.SIBLINGS_UNKNOWN, "The other open pull requests could not be read"
+    if not facts.siblings:
+        return None, "No other open pull request is of this issue or has this tree"
+    listed = ", ".join(f"#{number}" for number in facts.siblings[:_NAMES_SHOWN_MAX])
+    return GateReason.SIBLING_OPEN, f"{listed}: open for the same issue or with the same tree; close all but one"
+
+
+def _risk(facts: GateFacts) -> Finding:
+    if facts.risk is None:
+        return GateReason.RISK_UNKNOWN, "What the recorded winner changes could not be measured"
+    why = "; ".join(name(reason) for reason in facts.risk.why)
+    return None, f"Risk {facts.risk.level}{f' ({why})' if why else ''}"
+
+
+def _required(facts: GateFacts, configured: int) -> int:
+    """The stricter of what the rules ask always and what they ask of this risk."""
+    return max(configured, facts.risk_approvals.get(facts.risk.level, 0) if facts.risk else 0)
+
+
 def _people(facts: GateFacts) -> list[Finding]:
     if facts.reviews is None:
         return [(GateReason.REVIEWS_UNKNOWN, "The reviews could not be read")]
@@ -171,7 +202,7 @@ def _people(facts: GateFacts) -> list[Finding]:
         return [(GateReason.RULES_UNKNOWN, "The review rules of the base commit could not be read")]
     standing = _standing(facts.reviews)
     against = [r for r in standing if r.state is ReviewState.CHANGES_REQUESTED and r.human and r.can_write]
-    findings = [_approvals(facts, standing, facts.approvals_required)]
+    findings = [_approvals(facts, standing, _required(facts, facts.approvals_required))]
     if against:
         findings.append((GateReason.CHANGES_REQUESTED, f"{_logins(against)} asked for changes"))
     return findings

@@ -1,7 +1,7 @@
 """The gate at work: gather the facts from GitHub and the ledger, decide, and set `optr/gate` on the head."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -10,7 +10,7 @@ from bot.gate import GateDecision, GateFacts, Review, ReviewState, decide_gate
 from bot.github.checks import CheckRuns
 from bot.github.client import GitHubClient
 from bot.github.errors import Call, GitHubError
-from bot.github.git import GitRemote, checked_commit
+from bot.github.git import GitRemote, checked_commit, checked_repository
 from bot.github.installations import Installations
 from bot.github.objects import PullRequestObject, ReviewObject, read
 from bot.github.view import live_permission
@@ -18,9 +18,12 @@ from bot.ledgers import Ledgers, RecordedWinner
 from bot.names import CHECK_GATE
 from bot.permissions import Permission
 from bot.render.budget import TITLE_CHARACTERS_MAX
-from bot.render.check_run import CheckRun, CheckStatus
+from bot.render.check_run import CheckRun, CheckStatus, Conclusion
 from bot.render.neutral import plain
-from execution.config import CONFIG_PATH, load_config
+from bot.risk import Change, Level, assess
+from bot.siblings import issue_of, siblings
+from execution.changes import numstat
+from execution.config import CONFIG_PATH, Config, load_config
 from execution.config import Review as Rules
 from execution.gitcmd import GitError, run_git
 from execution.runs import Run
@@ -65,9 +68,50 @@ class GitHubGate:
             await self._checks.put(client, run.repository, gate_check(run.id, pull_request.head.sha, decision))
         return decision
 
+    async def judge_group(self, run: Run, number: int, head: str) -> GateDecision:
+        """Judge the pull request and say so on a merge group's head, or the queue would wait for ever."""
+        decision = await self.judge(run, number)
+        client = self._installations.client(run.installation, run.repository)
+        await self._checks.put(client, run.repository, gate_check(run.id, checked_commit(head), decision))
+        return decision
+
+    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any]) -> None:
+        """Judge those of `runs` again that somebody else's pull request is a sibling of, or may no longer be.
+
+        Raises:
+            GitHubError: a check could not be set.
+        """
+        other = read(PullRequestObject, pull_request, Call("GET", "pull_request"))
+        for run in runs:
+            client = self._installations.client(run.installation, run.repository)
+            trees = Trees(client, run.repository, self._remote.path(run.repository))
+            if issue_of(other.head.ref) == str(run.issue) or await trees.of(other.head.sha) == run.head_tree:
+                await self.judge(run, run.pull_request)
+
+    async def pass_over(self, installation: int, repository: str, base: str, head: str) -> bool:
+        """Say on the head of somebody's own pull request that there is nothing to judge, where a rule waits for that.
+
+        Returns:
+            Whether the branch's rules require the gate.
+
+        Raises:
+            GitHubError: the check could not be set.
+        """
+        client = self._installations.client(installation, checked_repository(repository))
+        path = f"/repos/{repository}/rules/branches/{{branch}}"
+        rules = await client.getitem(path, {"branch": base})
+        if not requires_gate(rules):
+            return False
+        await self._checks.put(client, repository, nothing_to_judge(checked_commit(head)))
+        return True
+
     async def _facts(self, client: GitHubClient, run: Run, pull_request: PullRequestObject) -> GateFacts:
         recorded = await self._recorded(run)
-        rules = await asyncio.to_thread(_rules, self._remote.path(run.repository), run.base_commit)
+        git_dir = self._remote.path(run.repository)
+        config = await asyncio.to_thread(_rules, git_dir, run.base_commit)
+        rules = config.review if config else None
+        change = await asyncio.to_thread(_change, git_dir, run, recorded.scores)
+        known = Trees(client, run.repository, git_dir)
         return GateFacts(
             run=run.id,
             requester=run.requester,
@@ -78,6 +122,9 @@ class GitHubGate:
             stored_tree=run.head_tree or None,
             head=pull_request.head.sha,
             head_tree=await _head_tree(client, run.repository, pull_request.head.sha),
+            risk=assess(change, config.patch.protected) if config and change else None,
+            risk_approvals=_by_risk(rules) if rules else {},
+            siblings=await siblings(client, run.repository, pull_request, run.head_tree, known.of),
             base_ref=pull_request.base.ref,
             recorded_base=run.base_branch,
             approvals_required=rules.approvals if rules else None,
@@ -106,15 +153,50 @@ def gate_check(run: str, head: str, decision: GateDecision) -> CheckRun:
     )
 
 
+def requires_gate(rules: object) -> bool:
+    """Whether a branch's rules name our gate among the required checks."""
+    listed = rules if isinstance(rules, list) else []
+    parameters = [rule.get("parameters") or {} for rule in listed if isinstance(rule, dict)]
+    checks = [check for one in parameters for check in one.get("required_status_checks") or []]
+    return any(isinstance(check, dict) and check.get("context") == CHECK_GATE for check in checks)
+
+
+def nothing_to_judge(head: str) -> CheckRun:
+    """The gate on a pull request that is not OPTR's: it asks nothing, and people's own rules hold."""
+    return CheckRun(
+        name=CHECK_GATE,
+        head_sha=head,
+        external_id=f"none:gate:{head}",
+        status=CheckStatus.COMPLETED,
+        conclusion=Conclusion.SUCCESS,
+        title="Not a pull request of OPTR",
+        summary="No run of OPTR opened this pull request, so the gate asks nothing of it. Other rules hold.\n",
+        text="",
+    )
+
+
 def run_of_check(external_id: str) -> str:
     """The run's id in the key of either of our checks."""
     return external_id.partition(":")[0]
 
 
-def _rules(git_dir: Path, base_commit: str) -> Rules | None:
-    """The review rules of the base commit; None when they cannot be read, which closes the gate."""
+def _change(git_dir: Path, run: Run, scores: Mapping[str, str]) -> Change | None:
+    """What the recorded winner changes; None when it cannot be measured, which closes the gate."""
     try:
-        return load_config(_config_bytes(git_dir, checked_commit(base_commit))).review
+        paths, lines = numstat(git_dir, checked_commit(run.base_commit), checked_commit(run.head_commit))
+    except (GitError, ValueError, OSError):
+        return None
+    return Change(paths=paths, lines=lines, scores=dict(scores))
+
+
+def _by_risk(rules: Rules) -> dict[Level, int]:
+    return {Level.MEDIUM: rules.medium_risk_approvals, Level.HIGH: rules.high_risk_approvals}
+
+
+def _rules(git_dir: Path, base_commit: str) -> Config | None:
+    """The configuration of the base commit; None when it cannot be read, which closes the gate."""
+    try:
+        return load_config(_config_bytes(git_dir, checked_commit(base_commit)))
     except (GitError, ValueError, OSError):
         return None
 
@@ -122,6 +204,29 @@ def _rules(git_dir: Path, base_commit: str) -> Rules | None:
 def _config_bytes(git_dir: Path, commit: str) -> bytes | None:
     listed = run_git(git_dir, "ls-tree", "-z", commit, "--", CONFIG_PATH)
     return run_git(git_dir, "cat-file", "blob", f"{commit}:{CONFIG_PATH}") if listed.startswith(b"100") else None
+
+
+class Trees:
+    """Trees of commits: from our copy of the repository, and from GitHub for those of forks."""
+
+    def __init__(self, client: GitHubClient, repository: str, git_dir: Path) -> None:
+        self._client = client
+        self._repository = repository
+        self._git_dir = git_dir
+
+    async def of(self, commit: str) -> str | None:
+        """The tree's hex id, None when nobody knows the commit."""
+        known = await asyncio.to_thread(_tree_here, self._git_dir, commit)
+        return known or await _head_tree(self._client, self._repository, commit)
+
+
+def _tree_here(git_dir: Path, commit: str) -> str | None:
+    try:
+        return (
+            run_git(git_dir, "rev-parse", "--verify", "--quiet", f"{checked_commit(commit)}^{{tree}}").decode().strip()
+        )
+    except (GitError, ValueError):
+        return None
 
 
 async def _head_tree(client: GitHubClient, repository: str, head: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -36,12 +36,14 @@ class RecordedWinner:
         tree: the recorded winner's tree; None when the run has no recorded winner.
         size: lines in the ledger.
         root: hex RFC 6962 root over them.
+        scores: of the ranked candidates, decimal strings by agent.
     """
 
     problem: str | None
     tree: str | None = None
     size: int = 0
     root: str = ""
+    scores: Mapping[str, str] = field(default_factory=dict)
 
 
 class Ledgers:
@@ -138,7 +140,8 @@ class Ledgers:
             found = verify_branch(git_dir, DATALAKE_REF, trusted=str(signer.vkey), remembered=remembered)
             if found.problem is not None:
                 return RecordedWinner(f"{found.problem.detail}; {found.problem.implies}")
-            return RecordedWinner(None, _winner_tree(git_dir, run), found.entries, found.root)
+            tree, scores = _winner(git_dir, run)
+            return RecordedWinner(None, tree, found.entries, found.root, scores)
         except (LedgerError, FaultFound) as error:
             return RecordedWinner(str(error))
 
@@ -175,17 +178,21 @@ class _Publisher:
         return True
 
 
-def _winner_tree(git_dir: Path, run: str) -> str | None:
-    """The tree on the run's OPTR_SELECTED line; the branch has been verified."""
+def _winner(git_dir: Path, run: str) -> tuple[str | None, dict[str, str]]:
+    """Tree and scores on the run's OPTR_SELECTED line; the branch has been verified."""
     wanted = f"{run}/{EntryType.OPTR_SELECTED}"
     trees: list[str] = []
+    scores: dict[str, str] = {}
 
     def read(entry: Entry, _full: object, _chain: object) -> None:
         if entry.id == wanted and isinstance(tree := entry.record.get("tree"), str):
             trees.append(tree)
+            listed = entry.record.get("scores")
+            if isinstance(listed, dict):
+                scores.update({agent: score for agent, score in listed.items() if isinstance(score, str)})
 
     repository = GitDir(git_dir)
     tip = repository.tip(DATALAKE_REF)
     if tip is not None:
         scan(BranchSource(repository, tip), read)
-    return trees[0] if len(trees) == 1 else None
+    return (trees[0] if len(trees) == 1 else None), scores

@@ -76,9 +76,10 @@ class Comment(Part):
 
 
 class Head(Part):
-    """The commit a pull request would merge."""
+    """The commit a pull request would merge, and its branch."""
 
     sha: str
+    ref: str = ""
 
 
 class PullRequest(Part):
@@ -90,6 +91,7 @@ class PullRequest(Part):
     merged_by: Account | None = None
     merge_commit_sha: str | None = None
     head: Head
+    base: Head | None = None
 
 
 class PullRequestLink(Part):
@@ -137,6 +139,20 @@ class PullRequestEvent(Event):
     """`pull_request.*` and `pull_request_review.*`."""
 
     pull_request: PullRequest
+
+
+class MergeGroup(Part):
+    """Pull requests on their way through a merge queue."""
+
+    head_sha: str
+    head_ref: str
+    base_ref: str
+
+
+class MergeGroupEvent(Event):
+    """`merge_group.*`."""
+
+    merge_group: MergeGroup
 
 
 class CheckRunEvent(Event):

@@ -1,7 +1,7 @@
 """What the handlers need of the engine and of GitHub, and the one record that carries it to them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from weakref import WeakValueDictionary
@@ -68,6 +68,10 @@ class RunLookup(Protocol):
         """Runs of an issue, newest first."""
         ...
 
+    async def runs_in_review(self, repository: str) -> list[Run]:
+        """Runs of a repository whose pull request is open."""
+        ...
+
     async def run_of_pull_request(self, repository: str, number: int) -> Run | None:
         """The run that opened a pull request."""
         ...
@@ -108,6 +112,26 @@ class Gate(Protocol):
             pull_request: the object `pull_request` of a payload, or of the REST API.
         """
         ...
+
+
+class Groups(Protocol):
+    """The gate beyond single pull requests of ours."""
+
+    async def judge_group(self, run: Run, number: int, head: str) -> object:
+        """Judge a pull request and say so on a merge group's head."""
+        ...
+
+    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any]) -> None:
+        """Judge those runs again that somebody else's pull request is a sibling of."""
+        ...
+
+    async def pass_over(self, installation: int, repository: str, base: str, head: str) -> bool:
+        """Say on somebody's own pull request that there is nothing to judge, where a rule waits for that."""
+        ...
+
+
+class WholeGate(Gate, Groups, Protocol):
+    """Both halves."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +189,7 @@ class Context:
 
     runs: RunEngine
     github: Callable[[int], GitHub]
-    gate: Gate
+    gate: WholeGate
     desk: Desk
     own_login: str
     app_id: int

@@ -130,6 +130,7 @@ class Review(Part):
         approvals: distinct humans who must approve the head.
         two_person: whether the requester's own approval does not count.
         reviewers: agents with the role `reviewer` who see admissible patches, blinded, and may veto them.
+        medium_risk_approvals, high_risk_approvals: the least humans for a change of that risk, see docs/gate.md.
         plan_approval: when a person must approve the plan before any agent starts; risky means: a profile asks for
             human approval, or an agent for the network.
     """
@@ -137,6 +138,8 @@ class Review(Part):
     approvals: int = Field(default=1, ge=0, le=10)
     two_person: bool = True
     reviewers: tuple[str, ...] = Field(default=(), max_length=REVIEWERS_MAX)
+    medium_risk_approvals: int = Field(default=1, ge=0, le=10)
+    high_risk_approvals: int = Field(default=2, ge=0, le=10)
     plan_approval: Literal["never", "risky", "always"] = "risky"
 
     @model_validator(mode="after")

@@ -201,6 +201,11 @@ class Engine:
         """Runs of an issue, newest first."""
         return self._world.store.of_issue(repository, issue)
 
+    async def runs_in_review(self, repository: str) -> list[Run]:
+        """Runs of a repository whose pull request is open."""
+        found = self._world.store.open_runs()
+        return [run for run in found if run.repository == repository and run.state is RunState.IN_REVIEW]
+
     async def run_of_pull_request(self, repository: str, number: int) -> Run | None:
         """The run that opened a pull request."""
         return self._world.store.of_pull_request(repository, number)

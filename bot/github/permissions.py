@@ -24,6 +24,7 @@ class Operation(StrEnum):
     PULL_REQUEST = "pull_request"
     READ_REVIEWS = "read_reviews"
     READ_PERMISSION = "read_permission"
+    HEAR_MERGE_QUEUE = "hear_merge_queue"
 
 
 NEEDED: Mapping[Operation, Permissions] = {
@@ -37,9 +38,10 @@ NEEDED: Mapping[Operation, Permissions] = {
     Operation.PULL_REQUEST: {"pull_requests": "write", "contents": "read"},
     Operation.READ_REVIEWS: {"pull_requests": "read"},
     Operation.READ_PERMISSION: {"metadata": "read"},
+    Operation.HEAR_MERGE_QUEUE: {"merge_queues": "read"},
 }
 
-EVENTS = ("issues", "issue_comment", "pull_request", "pull_request_review", "check_run")
+EVENTS = ("issues", "issue_comment", "pull_request", "pull_request_review", "check_run", "merge_group")
 """Webhook events the App acts on; installation events come to every App unasked and must not be listed."""
 
 
@@ -56,7 +58,7 @@ def needed_for(operations: Iterable[Operation]) -> dict[str, str]:
 GIT_PERMISSIONS = needed_for((Operation.FETCH, Operation.PUSH))
 """The token that a git child process sees: contents only."""
 
-API_PERMISSIONS = needed_for(set(Operation) - {Operation.PUSH})
+API_PERMISSIONS = needed_for(set(Operation) - {Operation.PUSH, Operation.HEAR_MERGE_QUEUE})
 """The token that never leaves our process: it cannot push."""
 
 COPILOT_PERMISSIONS = {"copilot_requests": "write"}

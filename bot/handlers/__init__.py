@@ -6,12 +6,22 @@ from bot.handlers import (
     issue_comment,
     issue_labeled,
     issues_closed,
+    merge_group,
     pull_request,
     pull_request_review,
 )
 from bot.router import Router
 
-_MODULES = (check_button, check_run, issue_comment, issue_labeled, issues_closed, pull_request, pull_request_review)
+_MODULES = (
+    check_button,
+    check_run,
+    issue_comment,
+    issue_labeled,
+    issues_closed,
+    merge_group,
+    pull_request,
+    pull_request_review,
+)
 
 
 def all_handlers() -> Router:

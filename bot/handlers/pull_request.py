@@ -5,6 +5,8 @@ from bot.payloads import PullRequestEvent
 from bot.ports import Context
 from bot.router import Delivery, Router
 
+BRANCHES = "optr/"  # a pull request from one is never passed over, even when its run is forgotten
+
 router = Router()
 
 
@@ -14,6 +16,8 @@ async def conclude(context: Context, delivery: Delivery) -> None:
     event = delivery.read(PullRequestEvent)
     pull = event.pull_request
     run = await context.runs.run_of_pull_request(event.repository.full_name, pull.number)
+    if run is None:
+        await _others(context, delivery, event)
     if run is None or event.sender.login == context.own_login:
         return  # not ours, or closed by us, who recorded the reason before closing it
     fate = fate_of(pull, event.sender)
@@ -27,3 +31,16 @@ async def judge(context: Context, delivery: Delivery) -> None:
     run = await context.runs.run_of_pull_request(event.repository.full_name, event.pull_request.number)
     if run is not None:
         await context.gate.evaluate(run, delivery.body["pull_request"])
+    else:
+        await _others(context, delivery, event)
+
+
+async def _others(context: Context, delivery: Delivery, event: PullRequestEvent) -> None:
+    """Somebody's own pull request: it may resemble one of ours, and a rule may wait for the gate on it."""
+    repository, pull = event.repository.full_name, event.pull_request
+    runs = await context.runs.runs_in_review(repository)
+    if runs:
+        await context.gate.siblings_changed(runs, delivery.body["pull_request"])
+    is_ours = event.sender.login == context.own_login or pull.head.ref.startswith(BRANCHES)
+    if pull.state == "open" and pull.base is not None and not is_ours:
+        await context.gate.pass_over(event.installation.id, repository, pull.base.ref, pull.head.sha)

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +105,12 @@ class SimulatedEngine:
         found = [run for run in self.runs.values() if (run.repository, run.issue) == (repository, issue)]
         return sorted(found, key=lambda run: run.created_ms, reverse=True)
 
+    async def open_runs_of(self, repository: str) -> list[Run]:
+        return [run for run in self.runs.values() if run.repository == repository and not _closed(run)]
+
+    async def runs_in_review(self, repository: str) -> list[Run]:
+        return [run for run in await self.open_runs_of(repository) if run.state is RunState.IN_REVIEW]
+
     async def run_of_pull_request(self, repository: str, number: int) -> Run | None:
         found = [run for run in self.runs.values() if (run.repository, run.pull_request) == (repository, number)]
         return found[0] if found else None
@@ -124,10 +130,22 @@ class SimulatedGate:
     """Remembers what it was asked to judge."""
 
     judged: list[tuple[str, int, str]] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
     async def evaluate(self, run: Run, pull_request: Mapping[str, Any]) -> None:
         assert pull_request["number"] == run.pull_request
         self.judged.append((run.id, pull_request["number"], pull_request["head"]["sha"]))
+
+    async def judge_group(self, run: Run, number: int, head: str) -> None:
+        assert number == run.pull_request
+        self.judged.append((run.id, number, head))
+
+    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any]) -> None:
+        assert pull_request["number"] not in {run.pull_request for run in runs}
+
+    async def pass_over(self, installation: int, repository: str, base: str, head: str) -> bool:
+        self.passed_over.append(head)
+        return True
 
 
 @dataclass

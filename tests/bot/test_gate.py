@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from bot.gate import GateFacts, GateReason, Review, ReviewState, decide_gate
 from bot.render.check_run import Conclusion
+from bot.risk import Change, Level, Risk, assess
 
 HEAD, OLD, TREE = "1" * 40, "2" * 40, "9" * 40
 
@@ -35,6 +36,9 @@ def facts(**changes: object) -> GateFacts:
         "recorded_base": "main",
         "approvals_required": 1,
         "two_person": True,
+        "risk": Risk(level=Level.LOW),
+        "risk_approvals": {Level.HIGH: 2},
+        "siblings": (),
         "reviews": (review(),),
     }
     return GateFacts.model_validate({**fields, **changes})
@@ -62,6 +66,10 @@ def test_green_when_the_recorded_tree_is_approved() -> None:
         ({"base_ref": "release"}, GateReason.BASE_CHANGED, Conclusion.FAILURE),
         ({"base_ref": "", "recorded_base": ""}, GateReason.BASE_CHANGED, Conclusion.FAILURE),
         ({"reviews": None}, GateReason.REVIEWS_UNKNOWN, Conclusion.FAILURE),
+        ({"risk": None}, GateReason.RISK_UNKNOWN, Conclusion.FAILURE),
+        ({"siblings": None}, GateReason.SIBLINGS_UNKNOWN, Conclusion.FAILURE),
+        ({"siblings": (3,)}, GateReason.SIBLING_OPEN, Conclusion.FAILURE),
+        ({"risk": Risk(level=Level.HIGH)}, GateReason.APPROVALS_MISSING, Conclusion.ACTION_REQUIRED),
         ({"approvals_required": None}, GateReason.RULES_UNKNOWN, Conclusion.FAILURE),
         ({"reviews": ()}, GateReason.APPROVALS_MISSING, Conclusion.ACTION_REQUIRED),
         ({"approvals_required": 2}, GateReason.APPROVALS_MISSING, Conclusion.ACTION_REQUIRED),
@@ -153,6 +161,9 @@ ANY_FACTS = st.builds(
     recorded_base=st.sampled_from(["main", ""]),
     approvals_required=st.none() | st.integers(0, 3),
     two_person=st.booleans(),
+    risk=st.none() | st.builds(Risk, level=st.sampled_from(Level)),
+    risk_approvals=st.just({Level.MEDIUM: 1, Level.HIGH: 2}),
+    siblings=st.none() | st.sampled_from([(), (3,)]),
     reviews=st.none() | st.lists(ANY_REVIEW, max_size=6).map(tuple),
 )
 
@@ -176,3 +187,32 @@ def test_green_implies_every_condition(any_facts: GateFacts) -> None:
         if not (any_facts.two_person and r.login.lower() == "mona")
     }
     assert len(people) >= any_facts.approvals_required
+    assert any_facts.siblings == ()
+    assert any_facts.risk is not None
+    assert len(people) >= any_facts.risk_approvals.get(any_facts.risk.level, 0)
+
+
+@pytest.mark.parametrize(
+    ("paths", "lines", "scores", "level"),
+    [
+        (("src/a.py",), 10, {"a": "0.9", "b": "0.5"}, Level.LOW),
+        (("src/a.py",), 10, {"a": "0.9"}, Level.LOW),
+        (("src/a.py",), 10, {"a": "0.9", "b": "0.89"}, Level.MEDIUM),
+        (("src/a.py",), 10, {"a": "0", "b": "0"}, Level.MEDIUM),
+        (("src/a.py",), 10, {"a": "much", "b": "0"}, Level.MEDIUM),
+        (("src/a.py",), 301, {}, Level.MEDIUM),
+        (tuple(f"src/{n}.py" for n in range(16)), 20, {}, Level.MEDIUM),
+        (("src/a.py",), 1001, {}, Level.HIGH),
+        (("web/package.json",), 1, {}, Level.HIGH),
+        (("uv.lock",), 1, {}, Level.HIGH),
+        (("PYPROJECT.TOML",), 1, {}, Level.HIGH),
+        ((".github/dependabot.yml",), 1, {}, Level.HIGH),
+        (("infra/main.tf",), 1, {}, Level.HIGH),
+    ],
+)
+def test_risk_is_the_highest_that_any_fact_asks_for(
+    paths: tuple[str, ...], lines: int, scores: dict[str, str], level: Level
+) -> None:
+    found = assess(Change(paths=paths, lines=lines, scores=scores), ("infra/**",))
+    assert found.level is level
+    assert bool(found.why) == (level is not Level.LOW)

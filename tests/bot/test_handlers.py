@@ -318,3 +318,34 @@ def test_the_app_subscribes_to_exactly_what_is_handled() -> None:
     assert set(subscriptions) == set(EVENTS)
     assert subscriptions["issue_comment"] == ("created",)
     assert subscriptions["issues"] == ("closed", "labeled")
+
+
+# The gate on what is not a pull request of ours ---------------------------------------------------------------------
+
+
+def _group(payload: Build, ref: str, head: str = "c" * 40) -> dict[str, Any]:
+    body = payload("checks_requested", pull_request=_pull())
+    del body["pull_request"]
+    group = {"head_sha": head, "head_ref": ref, "base_sha": "d" * 40, "base_ref": "refs/heads/main"}
+    return {**body, "merge_group": group}
+
+
+def _queued(number: int) -> str:
+    return f"refs/heads/gh-readonly-queue/main/pr-{number}-{'d' * 40}"
+
+
+def test_a_merge_group_is_answered_on_its_own_head(in_review: World, payload: Build) -> None:
+    in_review.github.pulls[99] = _pull(99, head={"sha": "e" * 40, "ref": "feature"})
+    in_review.github.pulls[98] = _pull(98, head={"sha": "e" * 40, "ref": "optr/issue-1"})
+    for ref in (_queued(12), _queued(99), _queued(98), "refs/heads/gh-readonly-queue/main/odd"):
+        _deliver(in_review, "merge_group", _group(payload, ref))
+    assert in_review.gate.judged == [(in_review.engine.only().id, 12, "c" * 40)]
+    assert in_review.gate.passed_over == ["c" * 40]
+
+
+def test_people_s_own_pull_requests_are_passed_over_and_ours_never(in_review: World, payload: Build) -> None:
+    mine = _pull(99, head={"sha": "e" * 40, "ref": "feature"}, base={"sha": "d" * 40, "ref": "main"})
+    pretending = _pull(98, head={"sha": "f" * 40, "ref": "optr/issue-1"}, base={"sha": "d" * 40, "ref": "main"})
+    for pull in (mine, pretending):
+        _deliver(in_review, "pull_request", payload("synchronize", pull_request=pull))
+    assert in_review.gate.passed_over == ["e" * 40]
