@@ -14,6 +14,7 @@ from bot.names import ISSUE_CONSTRAINTS
 from bot.payloads import Issue, Repository
 from bot.ports import Context
 from execution.runs import Run, Source
+from execution.store import TakenError
 from governance.states import RunState
 
 RUN_ID_DIGITS = 16
@@ -89,6 +90,13 @@ def _milliseconds(time: str) -> int | None:
 
 async def start_run(context: Context, request: Request) -> Admitted:
     """Submit the run, unless another run of the issue is active. Asking again gives the same answer."""
+    try:
+        return await _start(context, request)
+    except TakenError:
+        return await _start(context, request)  # another process was faster, and what it made is seen now
+
+
+async def _start(context: Context, request: Request) -> Admitted:
     name = request.repository.full_name
     async with context.lock(name, request.issue):
         runs = await context.runs.runs_of_issue(name, request.issue)

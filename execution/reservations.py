@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from execution.runs import Run
 from execution.spending import DAY_MS, Caps, Denied, Scope, refused_by
-from execution.store import Store
+from execution.store import Store, make_tables
 
 _METADATA = sa.MetaData()
 _RESERVATIONS = sa.Table(
@@ -43,7 +43,7 @@ class Reservations:
 
     def __init__(self, store: Store) -> None:
         self._engine = store.database
-        _METADATA.create_all(self._engine)
+        make_tables(self._engine, _METADATA)
 
     def reserve(self, run: Run, amount: int, caps: Caps, now_ms: int) -> Denied | None:
         """Take `amount` for the run, or say which limit forbids it; asking again changes nothing."""

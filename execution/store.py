@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from pydantic import BaseModel
+from sqlalchemy.dialects import postgresql, sqlite
 
 from execution.runs import Run
 from governance.states import RunState, advance
@@ -26,6 +27,13 @@ _RUNS = sa.Table(
     sa.Column("closed", sa.Boolean, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("data", sa.Text, nullable=False),
+)
+_WORKFLOWS = sa.Table(
+    "optr_workflows",
+    _METADATA,
+    sa.Column("repository", sa.String(512), primary_key=True),
+    sa.Column("workflow", sa.String(256), primary_key=True),
+    sa.Column("run", sa.String(64), nullable=False),
 )
 _ARTIFACTS = sa.Table(
     "optr_artifacts",
@@ -48,8 +56,21 @@ _CHECKPOINTS = sa.Table(
 )
 
 SQLITE_BUSY_TIMEOUT_MS = 30_000
+TABLES_LOCK = 0x6F707472  # "optr": held in PostgreSQL while a process makes tables
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class TakenError(RuntimeError):
+    """Another run has that name in its repository: somebody else was faster."""
+
+
+def make_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:
+    """Make the tables that are missing; several processes may do so at once."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES_LOCK)))
+        metadata.create_all(connection)
 
 
 class Store:
@@ -65,7 +86,7 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _durable_sqlite if lasting else _passing_sqlite)
             sa.event.listen(self._engine, "begin", _begin_immediately)
-        _METADATA.create_all(self._engine)
+        make_tables(self._engine, _METADATA)
 
     @property
     def database(self) -> sa.Engine:
@@ -79,12 +100,21 @@ class Store:
     # Runs -------------------------------------------------------------------------------------------------------
 
     def add(self, run: Run) -> Run:
-        """Store a new run, or return the one that is there under its id."""
+        """Store a new run, or return the one that is there under its id.
+
+        Raises:
+            TakenError: its workflow's name belongs to another run of the repository; nothing was stored.
+        """
         with self._engine.begin() as connection:
             if (known := _one(connection, run.id)) is not None:
                 return known
-            connection.execute(_RUNS.insert().values(id=run.id, **_columns(run)))
-        return run
+            named = {"repository": run.repository, "workflow": run.workflow}
+            if not _insert_once(connection, _WORKFLOWS, **named, run=run.id):
+                holder = connection.execute(sa.select(_WORKFLOWS.c.run).where(*_where(_WORKFLOWS, named))).scalar()
+                if holder != run.id:
+                    raise TakenError(f"{run.repository} {run.workflow} is run {holder}")
+            _insert_once(connection, _RUNS, id=run.id, **_columns(run))
+            return _one(connection, run.id) or run
 
     def get(self, run_id: str) -> Run | None:
         """The run, or None."""
@@ -135,18 +165,15 @@ class Store:
 
     def put(self, run_id: str, name: str, value: BaseModel) -> None:
         """Write an artifact once; the first one written stands."""
-        key = {"run": run_id, "name": name}
         with self._engine.begin() as connection:
-            found = sa.select(_ARTIFACTS.c.name).where(*_where(_ARTIFACTS, key))
-            if connection.execute(found).first() is None:
-                connection.execute(_ARTIFACTS.insert().values(**key, data=value.model_dump_json()))
+            _insert_once(connection, _ARTIFACTS, run=run_id, name=name, data=value.model_dump_json())
 
     def replace(self, run_id: str, name: str, value: BaseModel) -> None:
         """Write an artifact that is a view of others and may be made anew."""
-        key = {"run": run_id, "name": name}
+        key, data = {"run": run_id, "name": name}, value.model_dump_json()
         with self._engine.begin() as connection:
-            connection.execute(_ARTIFACTS.delete().where(*_where(_ARTIFACTS, key)))
-            connection.execute(_ARTIFACTS.insert().values(**key, data=value.model_dump_json()))
+            if not _insert_once(connection, _ARTIFACTS, **key, data=data):
+                connection.execute(_ARTIFACTS.update().where(*_where(_ARTIFACTS, key)).values(data=data))
 
     def find(self, run_id: str, name: str, kind: type[M]) -> M | None:
         """An artifact, or None."""
@@ -171,8 +198,7 @@ class Store:
     def issue_token(self, token_id: str) -> None:
         """Make a token consumable, once."""
         with self._engine.begin() as connection:
-            if connection.execute(sa.select(_TOKENS.c.id).where(_TOKENS.c.id == token_id)).first() is None:
-                connection.execute(_TOKENS.insert().values(id=token_id, consumer=None))
+            _insert_once(connection, _TOKENS, id=token_id, consumer=None)
 
     def consume_token(self, token_id: str, consumer: str) -> bool:
         """Consume a token: one atomic update. True for the first consumer, and for that same consumer again.
@@ -201,17 +227,16 @@ class StoredCheckpoints:
         """Replace `old` by `new` if `old` is what stands; the one commit point of an append."""
         with self._engine.begin() as connection:
             if old is None:
-                return _insert_checkpoint(connection, origin, new)
+                return _insert_once(connection, _CHECKPOINTS, origin=origin, note=new)
             where = (_CHECKPOINTS.c.origin == origin, _CHECKPOINTS.c.note == old)
             return connection.execute(_CHECKPOINTS.update().where(*where).values(note=new)).rowcount == 1
 
 
-def _insert_checkpoint(connection: sa.Connection, origin: str, note: bytes) -> bool:
-    try:
-        connection.execute(_CHECKPOINTS.insert().values(origin=origin, note=note))
-    except sa.exc.IntegrityError:
-        return False
-    return True
+def _insert_once(connection: sa.Connection, table: sa.Table, **values: object) -> bool:
+    """Insert unless the key is there, which no other transaction can come between; whether it was inserted."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    made = insert(table).values(**values).on_conflict_do_nothing().returning(sa.literal(1))
+    return connection.execute(made).first() is not None
 
 
 def _durable_sqlite(connection: object, _record: object) -> None:

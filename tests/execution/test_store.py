@@ -1,6 +1,7 @@
 """Rows that survive crashes: idempotent writes, forward moves, single-use tokens, compare-and-swap checkpoints."""
 
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from execution.config import Scoring
 from execution.runs import Run, Source
-from execution.store import Store, StoredCheckpoints
+from execution.store import Store, StoredCheckpoints, TakenError
 from governance.states import IllegalTransitionError, RunOutcome, RunState
 
 
@@ -18,7 +19,7 @@ def a_run(run_id: str = "0123456789abcdef", **changes: object) -> Run:
         "source": Source.GITHUB,
         "repository": "octo/sample",
         "issue": 7,
-        "workflow": "issue-7",
+        "workflow": f"workflow-{run_id}",
         "requester": "ada",
         "title": "Fix it",
         "intent_sha256": "0" * 64,
@@ -28,13 +29,14 @@ def a_run(run_id: str = "0123456789abcdef", **changes: object) -> Run:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    made = Store(f"sqlite:///{tmp_path / 'state.db'}")
+def store(state_url: str) -> Iterator[Store]:
+    made = Store(state_url)
     yield made
     made.close()
 
 
-def test_the_database_is_durable(store: Store, tmp_path: Path) -> None:
+def test_the_database_is_durable(tmp_path: Path) -> None:
+    Store(f"sqlite:///{tmp_path / 'state.db'}").close()
     with sqlite3.connect(tmp_path / "state.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
@@ -128,3 +130,36 @@ def test_concurrent_moves_lose_no_change(store: Store) -> None:
     stored = store.get(run.id)
     assert stored is not None
     assert (stored.pull_request, stored.head_commit[0], stored.head_tree[0], stored.problem) == (5, "c", "d", "p")
+
+
+def test_of_two_runs_that_take_one_name_the_first_gets_it(store: Store) -> None:
+    first = store.add(a_run("a" * 16, workflow="issue-7"))
+    with pytest.raises(TakenError, match=f"octo/sample issue-7 is run {first.id}"):
+        store.add(a_run("b" * 16, workflow="issue-7"))
+    assert store.get("b" * 16) is None
+    assert store.add(a_run("b" * 16, workflow="issue-7.2")).workflow == "issue-7.2"
+    assert store.add(a_run("c" * 16, workflow="issue-7", repository="octo/other")).id == "c" * 16
+    assert store.add(first) == first
+
+
+def test_of_many_that_write_at_once_one_stands(store: Store) -> None:
+    """Two processes of one App do this; every thread here has a connection of its own."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: store.put("r", "scoring", Scoring(accept_score=str(n))), range(16)))
+        stood = store.load("r", "scoring", Scoring)
+        list(pool.map(lambda n: store.replace("r", "view", Scoring(accept_score=str(n))), range(16)))
+        assert {run.requester for run in pool.map(lambda n: store.add(a_run(requester=f"u{n}")), range(16))} == {
+            store.open_runs()[0].requester
+        }
+        list(pool.map(lambda _: store.issue_token("t"), range(16)))
+    assert store.load("r", "scoring", Scoring) == stood
+    assert store.find("r", "view", Scoring) is not None
+    checkpoints = StoredCheckpoints(store)
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda n: checkpoints.swap("o", None, b"%d" % n), range(16))) == 1
+
+
+def test_many_processes_may_make_the_tables_at_once(state_url: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        for made in pool.map(lambda _: Store(state_url), range(6)):
+            made.close()
