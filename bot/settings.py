@@ -105,6 +105,7 @@ class LocalSettings(BaseModel):
     container_engine: ContainerEngine = ContainerEngine.DOCKER
     log_level: LogLevel = LogLevel.INFO
     models_file: AbsolutePath | None = None
+    policy_file: AbsolutePath | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -271,6 +271,13 @@ TABLE: tuple[Setting, ...] = (
         default=Unmeasured.WORST.value,
     ),
     Setting(
+        "OPTR_POLICY_FILE",
+        "policy_file",
+        "File with the operator's own Cedar policy instead of the shipped one; a repository can only forbid more",
+        "Give a file that only its owner can write, or unset it",
+        reader=Reader.BOTH,
+    ),
+    Setting(
         "OPTR_AGENT_ENV",
         "",
         "Names of variables, with commas between, that agents of type `command` may ask for in their profiles",

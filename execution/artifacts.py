@@ -20,6 +20,7 @@ from scoring.evidence import CrossVote, Evidence, Reason, ReportCounts
 PLAN = "plan"
 PLAN_RECORDED = "plan_recorded"
 AUTHORITY = "authority"
+POLICY = "policy"
 BASELINE = "baseline"
 CROSS = "cross"
 SELECTION = "selection"

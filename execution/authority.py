@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from execution.artifacts import AUTHORITY, PLAN, Plan
+from execution.policies import require_command
 from execution.ports import Sandbox
 from execution.problems import RunProblem
 from execution.records import Command, CommandResult
@@ -121,5 +122,6 @@ class GovernedSandbox:
         """
         spent = {STEPS_NAME: self.commands + 1}
         await require_agent(self.world, self.mandate, self.capability, Level.QUICK, spent)
+        require_command(self.world, self.mandate, command, self.commands + 1)
         self.commands += 1
         return await self.inner.run(command)

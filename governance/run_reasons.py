@@ -29,6 +29,11 @@ RUN_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "The run needed an approval and a person denied it.",
             "Change the request as the person asks and start again.",
         ),
+        ReasonCode.POLICY_REFUSED: (
+            "POLICY_REFUSED",
+            "Policy does not allow this request, or publishing this winner.",
+            "Ask `optr policy explain`; policy comes from the base branch and the operator only.",
+        ),
         ReasonCode.SETUP: (
             "SETUP",
             "The run could not be planned.",

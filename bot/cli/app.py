@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from bot.cli import correct, demo, doctor, execute, init, new_agent, score, serve, trust, verify_ledger, workflow
+from bot.cli import (
+    correct,
+    demo,
+    doctor,
+    execute,
+    init,
+    new_agent,
+    policy,
+    score,
+    serve,
+    trust,
+    verify_ledger,
+    workflow,
+)
 from bot.cli.output import complain, emit
 from bot.exit_codes import ExitCode
 
@@ -56,6 +69,7 @@ def build() -> typer.Typer:
     app.command(epilog=doctor.EPILOG)(doctor.doctor)
     app.add_typer(_workflow(), name="workflow")
     app.add_typer(_trust(), name="trust")
+    app.add_typer(_policy(), name="policy")
     return app
 
 
@@ -72,6 +86,14 @@ def _trust() -> typer.Typer:
     group.command(epilog=trust.SHOW_EPILOG)(trust.show)
     group.command(epilog=trust.VERIFY_EPILOG)(trust.verify)
     group.command(epilog=trust.REVOKE_EPILOG)(trust.revoke)
+    return group
+
+
+def _policy() -> typer.Typer:
+    about = "Check the policy in force, and ask it a question."
+    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
+    group.command(epilog=policy.CHECK_EPILOG)(policy.check)
+    group.command(epilog=policy.EXPLAIN_EPILOG)(policy.explain)
     return group
 
 

@@ -84,7 +84,8 @@ async def _run(directory: Path, state: Path) -> "RunResult":
 
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
     """OPTR's own settings only: a real key must not meet the recorded model, nor a real ledger's the demo's record."""
-    foreign = ("OPTR_LEDGER_KEY_FILE", "OPTR_MODELS_FILE")  # the latter could lead the demo to real models
+    # A models file could lead the demo to real models, and a policy could forbid what it shows.
+    foreign = ("OPTR_LEDGER_KEY_FILE", "OPTR_MODELS_FILE", "OPTR_POLICY_FILE")
     return {name: environ[name] for name in environ if name.startswith("OPTR_") and name not in foreign}
 
 

@@ -2,6 +2,7 @@
 
 from execution.artifacts import PLAN, Dispatched, Plan, token_name
 from execution.authority import require_agent, require_orchestrator
+from execution.policies import require_dispatch
 from execution.problems import RunProblem
 from execution.world import World
 from governance.graph import Capability
@@ -59,6 +60,7 @@ async def _denied(world: World, mandate: Mandate, capability: Capability) -> dic
     """Why the node's agent may not act; nothing when it may."""
     try:
         await require_agent(world, mandate, capability)
+        require_dispatch(world, mandate, capability)
     except RefusedError as refused:
         return {"denied": str(refused.code), "denial": str(refused)}
     return {}

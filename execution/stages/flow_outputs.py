@@ -5,16 +5,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from execution.artifacts import Dispatched, Judged, Recorded, Tried, correction_recorded_name
+from execution.artifacts import POLICY, Dispatched, Judged, Recorded, Tried, correction_recorded_name
 from execution.records import AgentOutcome
 from execution.redaction import Secrets
-from execution.stages.outputs import Decision, Story, agent_result
+from execution.stages.outputs import Decision, Story, agent_result, under_policy
 from execution.world import World
 from governance.correction import Correction
 from governance.entry_types import EntryType
 from governance.events import NodeEvent, chain
 from governance.graph import Node
 from governance.mandate import ORCHESTRATOR, Mandate
+from governance.policy.decide import Policy
 from governance.report import Report, Verdict
 from governance.settlement import Aggregate, Settlement
 
@@ -98,7 +99,8 @@ def events_file(
     )
     events = [event for deed in deeds for event in _events(story, deed, ended)]
     last = [_aggregated(one) for one in ended]
-    return chain(run_id, [first, *delegated, *events, *last])
+    policy = world.store.load(run_id, POLICY, Policy).digest
+    return chain(run_id, under_policy(policy, [first, *delegated, *events, *last]))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ executionTime, hash, timestamp), `patches/<agent>.patch`, `optr-selection.json`,
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -195,8 +195,15 @@ def decision_files(plan: Plan, decision: Decision, secrets: Secrets) -> dict[str
     }
 
 
-def events_file(story: Story, decision: Decision, delegated: Sequence[NodeEvent] = ()) -> bytes:
-    """The run's own chain of node events, `events.jsonl`, with what was delegated before them."""
+def events_file(story: Story, decision: Decision, delegated: Sequence[NodeEvent], policy: str) -> bytes:
+    """The run's own chain of node events, `events.jsonl`, with what was delegated before them.
+
+    Args:
+        story: the run's artifacts.
+        decision: what came of them.
+        delegated: events of delegation.
+        policy: digest of the policy in force, which stands on every event.
+    """
     settled = {settlement.node: settlement for settlement in decision.settlements}
     events = [event for mandate in story.plan.mandates for event in _node_events(story, mandate, settled[mandate.node])]
     root: dict[str, str | int] = {"root": decision.aggregate.root}
@@ -207,7 +214,12 @@ def events_file(story: Story, decision: Decision, delegated: Sequence[NodeEvent]
         facts={"graph": story.plan.graph.digest},
     )
     last = NodeEvent(type=EntryType.PDO_ORCH_AGGREGATED, timestamp=story.decided_ms, actor=ORCHESTRATOR, facts=root)
-    return chain(story.plan.graph.run, [first, *delegated, *events, last])
+    return chain(story.plan.graph.run, under_policy(policy, [first, *delegated, *events, last]))
+
+
+def under_policy(digest: str, events: Iterable[NodeEvent]) -> list[NodeEvent]:
+    """The events with the digest of the policy in force on each."""
+    return [event.model_copy(update={"facts": {**event.facts, "policy": digest}}) for event in events]
 
 
 def _node_events(story: Story, mandate: Mandate, settled: Settlement) -> list[NodeEvent]:

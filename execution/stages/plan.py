@@ -9,13 +9,14 @@ from execution import crashpoints
 from execution.agents.build import AgentSettingError, AgentUnavailableError, build_agent, grants, limits_for
 from execution.agents.profiles import Profile, load_profiles
 from execution.agents.prompt import CHECKS_TITLE
-from execution.artifacts import PLAN, Plan
+from execution.artifacts import PLAN, POLICY, Plan
 from execution.authority import establish_authority, require_orchestrator
 from execution.blobs import read_blob
 from execution.checks import detect
 from execution.config import CONFIG_PATH, Check, Config, load_config
 from execution.gitcmd import GitError, run_git
 from execution.panel import panel, policy_warnings, require_candidate
+from execution.policies import load_policy, policy_at, require_request
 from execution.preparation import may_use_network
 from execution.problems import SetupProblem
 from execution.records import Limits
@@ -59,6 +60,7 @@ async def plan(world: World, run_id: str) -> Plan:
         crashpoints.reach("inside_plan")
     establish_authority(world, run_id)
     await require_orchestrator(world, run_id, PUBLISH, Level.FULL)
+    require_request(world, run_id)
     made = world.store.load(run_id, PLAN, Plan)
     world.store.move(
         run_id,
@@ -77,6 +79,7 @@ def _base(run: Run, git_dir: Path) -> tuple[str, str]:
 
 def _make(world: World, run: Run, git_dir: Path) -> Plan:
     branch, base = run.base_branch, run.base_commit
+    world.store.put(run.id, POLICY, load_policy(world.access.environ, policy_at(git_dir, base)))
     paths = tuple(run_git(git_dir, "ls-tree", "-r", "-z", "--name-only", base).decode("utf-8", "replace").split("\0"))
     raw_config = read_blob(git_dir, base, CONFIG_PATH)
     try:

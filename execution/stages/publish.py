@@ -23,6 +23,7 @@ from execution.artifacts import (
     tried_name,
 )
 from execution.authority import require_orchestrator, require_unrevoked
+from execution.policies import require_publishing
 from execution.result import NodeResult, RunResult
 from execution.runs import Source
 from execution.stages.admit import settle
@@ -37,7 +38,7 @@ from governance.mandate import Mandate
 from governance.states import RunOutcome, RunState
 from governance.trust.lineage import PUBLISH
 from ledger.entry import Draft
-from scoring.evidence import Reason
+from scoring.evidence import DiffFacts, Reason
 from scoring.selection import Selection
 
 M = TypeVar("M", bound=BaseModel)
@@ -133,7 +134,11 @@ async def publish(world: World, run_id: str) -> None:
         settle(world, run)
         return
     await require_orchestrator(world, run_id, PUBLISH)
-    await require_unrevoked(world, _winning(world, run_id))
+    winner = _winning(world, run_id)
+    await require_unrevoked(world, winner)
+    diff = judgements(world, run_id, plan)[winner.node].evidence.diff or DiffFacts()
+    lines = diff.added + diff.deleted
+    require_publishing(world, run_id, winner=winner.agent, paths=diff.paths, changed_lines=lines)
     published = await world.forge(run).publish(run, current(world, run_id))
     told = {"pull_request": published.pull_request or 0, "problem": None, "code": ""}
     world.store.move(run_id, RunState.PUBLISHED, **told)

@@ -13,6 +13,7 @@ from execution.artifacts import (
     CROSS,
     PLAN,
     PLAN_RECORDED,
+    POLICY,
     RECORDED,
     SELECTION,
     CrossVotes,
@@ -29,6 +30,7 @@ from execution.artifacts import (
     tried_name,
 )
 from execution.authority import establish_authority
+from execution.policies import POLICY_FILE, policy_file
 from execution.records import Candidate
 from execution.redaction import Secrets, secrets_of
 from execution.result import Receipt
@@ -38,6 +40,7 @@ from execution.winner import commit_patch
 from execution.world import World
 from governance.compliance import Fact
 from governance.events import EntryType
+from governance.policy.decide import Policy
 from governance.report import Verdict
 from governance.settlement import Outcome, Settlement, aggregate, race_outcome, settle
 from governance.states import RunState
@@ -57,7 +60,7 @@ DIRECTORY = "datalake/workflows"
 async def record_plan(world: World, run_id: str) -> Receipt:
     """Put MAEG_CREATED and the plan on the ledger, before anything is dispatched."""
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
-    book = establish_authority(world, run_id)
+    book, policy = establish_authority(world, run_id), world.store.load(run_id, POLICY, Policy)
     draft = Draft(
         id=f"{run_id}/{EntryType.MAEG_CREATED}",
         type=str(EntryType.MAEG_CREATED),
@@ -71,6 +74,7 @@ async def record_plan(world: World, run_id: str) -> Receipt:
             "graph": plan.graph.digest,
             "config": plan.config_digest,
             "authority": book.digest,
+            "policy": policy.digest,
             "baseCommit": plan.base_commit,
             "agents": [profile.name for profile in plan.profiles.values()],
             "sandbox": world.sandbox.name,
@@ -78,7 +82,10 @@ async def record_plan(world: World, run_id: str) -> Receipt:
             **({"reviewers": [profile.name for profile in plan.reviewers.values()]} if plan.reviewers else {}),
         },
     )
-    files = outputs.plan_files(plan, secrets_of(world.access.environ)) | {trail.TRUST_FILE: trail.trust_file(book)}
+    files = outputs.plan_files(plan, secrets_of(world.access.environ)) | {
+        trail.TRUST_FILE: trail.trust_file(book),
+        POLICY_FILE: policy_file(policy),
+    }
     appended = await world.forge(run).append(run, [draft], placed(plan.workflow, files))
     receipt = receipt_of(appended, draft.id)
     world.store.put(run_id, PLAN_RECORDED, PlanRecorded(receipt=receipt, recorded_ms=world.now_ms()))
@@ -216,11 +223,13 @@ def kind_of(decision: outputs.Decision) -> EntryType:
 
 def _files(world: World, run: Run, story: outputs.Story, decision: outputs.Decision) -> dict[str, bytes]:
     secrets = secrets_of(world.access.environ)
-    book = establish_authority(world, run.id)
+    book, policy = establish_authority(world, run.id), world.store.load(run.id, POLICY, Policy)
     files = {
         **outputs.agent_files(story, secrets),
         **outputs.decision_files(story.plan, decision, secrets),
-        "events.jsonl": outputs.events_file(story, decision, trail.delegated(book, story.plan.planned_ms)),
+        "events.jsonl": outputs.events_file(
+            story, decision, trail.delegated(book, story.plan.planned_ms), policy.digest
+        ),
         trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
         "compliance.json": compliance_of(run, story, decision, secrets),
     }

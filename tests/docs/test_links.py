@@ -11,7 +11,8 @@ _TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
 _FILE = re.compile(
     r"`((?:bot|execution|governance|scoring|ledger|tests|tools|benchmarks|examples|\.github)/[\w./-]*)[`:]"
 )
-NOT_OURS = (".github/optr.yml", ".github/agents/", ".github/workflows/**")  # of the reader's repository
+# Of the reader's repository.
+NOT_OURS = (".github/optr.yml", ".github/optr/policy.cedar", ".github/agents/", ".github/workflows/**")
 
 
 @cache

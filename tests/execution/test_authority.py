@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from execution.agents.build import ModelAccess
-from execution.artifacts import AUTHORITY
+from execution.agents.profiles import Profile
+from execution.artifacts import AUTHORITY, PLAN, POLICY, Plan
 from execution.authority import GovernedSandbox
+from execution.config import Config
 from execution.local import LocalForge
+from execution.policies import load_policy
 from execution.records import Command
 from execution.revocations import Revocations
 from execution.runs import Run, Source
@@ -117,6 +120,27 @@ def test_each_command_asks_again(ground: Ground, tmp_path: Path) -> None:
             created_ms=1,
         )
     )
+    profile = Profile.model_validate({"name": "claude", "type": "command", "command": ["true"]})
+    plan = Plan(
+        intent=intent,
+        graph=graph,
+        mandates=(mandate,),
+        config=Config(),
+        config_digest="",
+        checks=(),
+        checks_source="",
+        base_branch="main",
+        base_commit="b" * 40,
+        workflow="w",
+        profiles={"A1": profile},
+        limits={},
+        instructions="",
+        context="",
+        warnings=(),
+        planned_ms=1,
+    )
+    store.put(RUN, PLAN, plan)
+    store.put(RUN, POLICY, load_policy({}, None))
     store.put(RUN, AUTHORITY, draw_up(SIGNER, "ada", (mandate,), 1))
     workspace = Path(tempfile.mkdtemp(prefix="optr-authority-"))  # the sandbox's user cannot pass pytest's directories
     workspace.chmod(0o777)

@@ -16,6 +16,7 @@ from execution.agents.profiles import Profile
 from execution.artifacts import (
     AUTHORITY,
     PLAN,
+    POLICY,
     Blinding,
     Judged,
     Plan,
@@ -28,6 +29,7 @@ from execution.artifacts import (
 from execution.config import Config
 from execution.local import LocalForge
 from execution.models.registry import load_registry
+from execution.policies import load_policy
 from execution.ports import Forge
 from execution.problems import RunProblem
 from execution.records import AgentOutcome, AgentReport, Attempt, Candidate, Limits
@@ -145,6 +147,7 @@ def filled(store: Store, *candidates: tuple[Tried, Evidence]) -> None:
         )
     )
     store.put(RUN, PLAN, made)
+    store.put(RUN, POLICY, load_policy({}, None))
     store.put(RUN, AUTHORITY, draw_up(SIGNER, "ada", made.mandates, 1))
     for node, (tried, evidence) in zip(made.graph.racers, candidates, strict=True):
         report = judge(

@@ -1,0 +1,200 @@
+"""The policy of a run: read once, from the operator's file and from the base commit, and asked at every act.
+
+A candidate's patch cannot change it: what is in force was read before any agent started and is stored with the run.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from execution.agents.profiles import Profile
+from execution.artifacts import PLAN, POLICY, Plan, Tried, tried_name
+from execution.gitcmd import run_git
+from execution.problems import RunProblem, SetupProblem
+from execution.records import Command
+from execution.runs import Run
+from execution.world import World
+from governance.codes import ReasonCode, RefusedError
+from governance.mandate import Mandate
+from governance.policy.decide import POLICY_BYTES_MAX, Context, Layer, Policy, Question, require_allowed, require_valid
+from ledger import canonical
+
+POLICY_PATH = ".github/optr/policy.cedar"
+POLICY_FILE = "policy.json"
+POLICY_VARIABLE = "OPTR_POLICY_FILE"
+DEFAULT, OPERATOR, REPOSITORY = "default", "operator", "repository"
+ORCHESTRATOR = ("Orchestrator", "optr")
+LINE_CHARACTERS_MAX = 4_000  # of a command that a policy may look at
+_SHELL_ARGUMENTS = 3  # bash -c LINE
+_MODE_FORBIDDEN = stat.S_IWGRP | stat.S_IWOTH  # it says what everybody may do, so only the operator may write it
+
+
+def default_layer() -> Layer:
+    """The policy that OPTR ships with."""
+    return Layer(origin=DEFAULT, text=_shipped("default.cedar"))
+
+
+def schema_text() -> str:
+    """The questions that a policy is asked, a Cedar schema."""
+    return _shipped("schema.cedarschema")
+
+
+def load_policy(environ: Mapping[str, str], repository_text: bytes | None) -> Policy:
+    """What is in force: the operator's policy or the shipped one, and the repository's, which can only forbid more.
+
+    Args:
+        environ: the operator's environment.
+        repository_text: `.github/optr/policy.cedar` on the base commit; None without one.
+
+    Raises:
+        SetupProblem: a file cannot be read safely or is not a policy for the schema.
+    """
+    told = environ.get(POLICY_VARIABLE, "").strip()
+    layers = [_operator(Path(told)) if told else default_layer()]
+    if repository_text is not None:
+        layers.append(_layer(REPOSITORY, repository_text, POLICY_PATH))
+    policy = Policy(layers=tuple(layers), schema_text=schema_text())
+    try:
+        require_valid(policy)
+    except ValueError as error:
+        raise SetupProblem(
+            str(error),
+            code=str(ReasonCode.CONFIG_INVALID),
+            remedy="Run `optr policy check`; the questions that a policy can ask about are in docs/policy.md",
+        ) from None
+    return policy
+
+
+def policy_file(policy: Policy) -> bytes:
+    """`policy.json`: the layers in force, word for word, and the schema that they were read against."""
+    return canonical.encode({"digest": policy.digest, **policy.model_dump(mode="json")}) + b"\n"
+
+
+def policy_at(git_dir: Path, commit: str) -> bytes | None:
+    """The repository's policy at a commit; None when there is no such regular file."""
+    listed = run_git(git_dir, "ls-tree", "-z", commit, "--", POLICY_PATH)
+    if not listed.startswith((b"100644 blob ", b"100755 blob ")):
+        return None
+    return run_git(git_dir, "cat-file", "blob", f"{commit}:{POLICY_PATH}")
+
+
+def require_request(world: World, run_id: str) -> None:
+    """Let the person's request become a run, or end it.
+
+    Raises:
+        RunProblem: POLICY_REFUSED.
+    """
+    plan, run = world.store.load(run_id, PLAN, Plan), world.run(run_id)
+    context: Context = {
+        "source": str(run.source),
+        "agents": tuple(sorted({mandate.agent for mandate in plan.mandates})),
+        "constraints": tuple(run.constraints),
+        "budget_microusd": sum(mandate.budget_microusd for mandate in plan.mandates),
+    }
+    _or_end(world, Question(("Human", plan.intent.requester), "request", run.repository, context, {}), run)
+
+
+def require_publishing(world: World, run_id: str, *, winner: str, paths: tuple[str, ...], changed_lines: int) -> None:
+    """Let the winner be published, or end the run.
+
+    Raises:
+        RunProblem: POLICY_REFUSED.
+    """
+    run, spent = world.run(run_id), _spent(world, run_id)
+    context: Context = {"winner": winner, "paths": paths, "changed_lines": changed_lines, "cost_microusd": spent}
+    _or_end(world, Question(ORCHESTRATOR, "publish", run.repository, context, {}), run)
+
+
+def require_dispatch(world: World, mandate: Mandate, capability: str) -> None:
+    """Let an agent go on a node.
+
+    Raises:
+        RefusedError: POLICY_DENIED.
+    """
+    context: Context = {"capability": str(capability), "node": mandate.node, "attempt": mandate.attempt}
+    _ask_for_agent(world, mandate, "dispatch", context)
+
+
+def require_command(world: World, mandate: Mandate, command: Command, count: int) -> None:
+    """Let an agent run one command.
+
+    Raises:
+        RefusedError: POLICY_DENIED.
+    """
+    argv = command.argv
+    shell = len(argv) == _SHELL_ARGUMENTS and argv[1] == "-c"
+    line = argv[2] if shell else " ".join(argv)
+    context: Context = {
+        "program": argv[0],
+        "line": line[:LINE_CHARACTERS_MAX],
+        "network": command.network,
+        "count": count,
+    }
+    _ask_for_agent(world, mandate, "command", context)
+
+
+def _ask_for_agent(world: World, mandate: Mandate, action: str, context: Context) -> None:
+    plan, run = world.store.load(mandate.run, PLAN, Plan), world.run(mandate.run)
+    profile: Profile = {**plan.workers, **plan.profiles, **plan.reviewers}[mandate.node]
+    attributes = {"type": str(profile.type), "model": profile.model or ""}
+    question = Question(("Agent", mandate.agent), action, run.repository, context, attributes)
+    require_allowed(world.store.load(mandate.run, POLICY, Policy), question)
+
+
+def _or_end(world: World, question: Question, run: Run) -> None:
+    try:
+        require_allowed(world.store.load(run.id, POLICY, Policy), question)
+    except RefusedError as refused:
+        raise RunProblem(refused.text, code=str(ReasonCode.POLICY_REFUSED)) from None
+
+
+def _spent(world: World, run_id: str) -> int:
+    plan = world.store.load(run_id, PLAN, Plan)
+    tried = [world.store.find(run_id, tried_name(mandate.node), Tried) for mandate in plan.mandates]
+    return sum(one.candidate.attempt.usage.cost_microusd for one in tried if one is not None)
+
+
+def _shipped(name: str) -> str:
+    return (files("governance.policy") / name).read_text(encoding="utf-8")
+
+
+def _operator(path: Path) -> Layer:
+    try:
+        return _layer(OPERATOR, _read(path.expanduser().absolute()), str(path))
+    except (OSError, ValueError) as error:
+        why = (error.strerror or "it cannot be read") if isinstance(error, OSError) else str(error)
+        raise SetupProblem(
+            f"{POLICY_VARIABLE}: {why}",
+            code=str(ReasonCode.CONFIG_INVALID),
+            where=str(path),
+            remedy=f"Correct the file, or unset {POLICY_VARIABLE} to use the shipped policy",
+        ) from None
+
+
+def _layer(origin: str, data: bytes, where: str) -> Layer:
+    if len(data) > POLICY_BYTES_MAX:
+        raise SetupProblem(
+            f"the {origin} policy has {len(data)} bytes; at most {POLICY_BYTES_MAX} are read",
+            code=str(ReasonCode.CONFIG_INVALID),
+            where=where,
+        )
+    try:
+        return Layer(origin=origin, text=data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise SetupProblem(
+            f"the {origin} policy is not UTF-8", code=str(ReasonCode.CONFIG_INVALID), where=where
+        ) from None
+
+
+def _read(path: Path) -> bytes:
+    # Opened once and judged by descriptor; non-blocking, because a named pipe would hang the start.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise ValueError("it is not a regular file")
+        if facts.st_mode & _MODE_FORBIDDEN:
+            raise ValueError(f"its mode {stat.S_IMODE(facts.st_mode):04o} lets others write it: `chmod go-w` it")
+        return file.read(POLICY_BYTES_MAX + 1)
