@@ -58,11 +58,13 @@ class Admitted:
         run: the run that stands now.
         started: False when another run of the issue was active, and `run` is that one.
         late: the request was overtaken: a run that began after it, `run`, has granted it already.
+        refused: why no run may start now, for people; `run` was not stored.
     """
 
     run: Run
     started: bool
     late: bool = False
+    refused: str = ""
 
 
 def request_from_issue(guid: str, repository: Repository, installation: int, requester: str, issue: Issue) -> Request:
@@ -106,6 +108,10 @@ async def _start(context: Context, request: Request) -> Admitted:
         active = next((other for other in runs if is_active(other) and other.id != run.id), None)
         if active is not None:
             return Admitted(active, started=False)
+        if not any(other.id == run.id for other in runs):
+            refused = await context.brakes.refusal(request.installation, name, request.requester)
+            if refused:
+                return Admitted(run, started=False, refused=refused)
         await context.runs.submit(run)
         return Admitted(run, started=True)
 

@@ -12,6 +12,7 @@ from execution.artifacts import Approved, Plan
 from execution.result import RunResult
 from execution.runs import Run
 from execution.spending import Scope
+from execution.switches import Pause
 from governance.states import RunOutcome
 
 Reaction = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
@@ -66,6 +67,10 @@ class RunLookup(Protocol):
 
     async def runs_of_issue(self, repository: str, issue: int) -> list[Run]:
         """Runs of an issue, newest first."""
+        ...
+
+    async def open_runs_of(self, repository: str) -> list[Run]:
+        """Runs of a repository that are not closed, newest first."""
         ...
 
     async def runs_in_review(self, repository: str) -> list[Run]:
@@ -153,6 +158,22 @@ class Purse:
     taken: Mapping[Scope, int]
 
 
+class Brakes(Protocol):
+    """Kill switches, and how much one person may ask for."""
+
+    async def refusal(self, installation: int, repository: str, login: str) -> str:
+        """Why no run may start now, for people; an empty string when one may."""
+        ...
+
+    async def pause(self, repository: str, by: str) -> Pause:
+        """Let nothing new start in a repository."""
+        ...
+
+    async def resume(self, repository: str) -> bool:
+        """Lift a repository's pause; False when there was none."""
+        ...
+
+
 class Desk(Protocol):
     """The record, as commands read and add to it."""
 
@@ -182,6 +203,7 @@ class Context:
         github: GitHub as seen by an installation.
         gate: the gate.
         desk: the record.
+        brakes: what stands in the way of a new run.
         own_login: our account's login, `<app slug>[bot]`.
         app_id: our App's id.
         clock_ms: milliseconds since the epoch.
@@ -191,6 +213,7 @@ class Context:
     github: Callable[[int], GitHub]
     gate: WholeGate
     desk: Desk
+    brakes: Brakes
     own_login: str
     app_id: int
     clock_ms: Callable[[], int]

@@ -27,6 +27,11 @@ def already_running(run: Run) -> str:
     )
 
 
+def not_started(run: Run, refused: str) -> str:
+    """Why a request started nothing: the words of a refusal, or of the run that stands in its way."""
+    return refused or already_running(run)
+
+
 def already_running_marker(run: Run) -> str:
     """Said once for each run."""
     return f"already-running-{run.id}"

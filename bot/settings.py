@@ -20,6 +20,8 @@ from bot.settings_table import (
     RECONCILE_MS_DEFAULT,
     RECONCILE_MS_MAX,
     RECONCILE_MS_MIN,
+    RUNS_OF_PERSON_DEFAULT,
+    RUNS_OF_PERSON_MAX,
     TABLE,
     TIMEOUT_MS_MAX,
     WEBHOOK_SECRET_CHARACTERS_MIN,
@@ -149,6 +151,7 @@ class Settings(LocalSettings):
     budget_installation: Dollars = INSTALLATION_DAY_DEFAULT
     budget_day: Dollars | None = None
     unmeasured: Unmeasured = Unmeasured.WORST
+    runs_of_person: int = Field(default=RUNS_OF_PERSON_DEFAULT, ge=1, le=RUNS_OF_PERSON_MAX)
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     port: int = Field(default=PORT_DEFAULT, ge=0, le=65_535)
     database_url: Annotated[SecretStr, AfterValidator(_postgresql)] | None = None

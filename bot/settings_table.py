@@ -11,6 +11,8 @@ TIMEOUT_MS_MAX = 86_400_000
 PORT_DEFAULT = 8080
 WRITE_INTERVAL_MS_DEFAULT = 1_000
 WRITE_INTERVAL_MS_MAX = 60_000
+RUNS_OF_PERSON_DEFAULT = 50
+RUNS_OF_PERSON_MAX = 100_000
 RECONCILE_MS_DEFAULT = 300_000
 RECONCILE_MS_MIN = 100
 RECONCILE_MS_MAX = 86_400_000
@@ -261,6 +263,13 @@ TABLE: tuple[Setting, ...] = (
         "budget_day",
         "The most that all installations together may reserve and spend in 24 hours, in US dollars",
         "Give an amount such as 12.50, or unset it",
+    ),
+    Setting(
+        "OPTR_RUNS_OF_PERSON",
+        "runs_of_person",
+        "The most runs that one person may start through one installation in 24 hours",
+        f"Give a whole number from 1 to {RUNS_OF_PERSON_MAX}",
+        default=str(RUNS_OF_PERSON_DEFAULT),
     ),
     Setting(
         "OPTR_UNMEASURED",

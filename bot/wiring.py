@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from bot.brakes import Brakes
 from bot.desk import RecordDesk
 from bot.errors import OptrError
 from bot.forge import GitHubForge
@@ -137,6 +138,7 @@ class App:
             github=lambda number: InstallationView(self._installations, self._comments, number),
             gate=self._gate,
             desk=RecordDesk(world, self._ledgers),
+            brakes=Brakes(self._store, self._settings.state, self._settings.runs_of_person, world.now_ms),
             own_login=await self._installations.login(),
             app_id=self._settings.app_id,
             clock_ms=world.now_ms,

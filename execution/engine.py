@@ -201,10 +201,13 @@ class Engine:
         """Runs of an issue, newest first."""
         return self._world.store.of_issue(repository, issue)
 
+    async def open_runs_of(self, repository: str) -> list[Run]:
+        """Runs of a repository that are not closed, newest first."""
+        return [run for run in self._world.store.open_runs() if run.repository == repository]
+
     async def runs_in_review(self, repository: str) -> list[Run]:
         """Runs of a repository whose pull request is open."""
-        found = self._world.store.open_runs()
-        return [run for run in found if run.repository == repository and run.state is RunState.IN_REVIEW]
+        return [run for run in await self.open_runs_of(repository) if run.state is RunState.IN_REVIEW]
 
     async def run_of_pull_request(self, repository: str, number: int) -> Run | None:
         """The run that opened a pull request."""

@@ -156,6 +156,11 @@ class Store:
         """At most `most` closed runs asked for since then, newest first."""
         return self._runs(_RUNS.c.closed.is_(True), _RUNS.c.created_ms >= since_ms, most=most)
 
+    def count_asked(self, installation: int, requester: str, since_ms: int) -> int:
+        """How many runs somebody asked for through an installation since then."""
+        found = self._runs(_RUNS.c.created_ms > since_ms)
+        return sum((run.installation, run.requester.lower()) == (installation, requester.lower()) for run in found)
+
     def _runs(self, *conditions: sa.ColumnElement[bool], most: int | None = None) -> list[Run]:
         query = sa.select(_RUNS.c.data).where(*conditions).order_by(_RUNS.c.created_ms.desc(), _RUNS.c.id).limit(most)
         with self._engine.connect() as connection:

@@ -10,9 +10,11 @@ from bot.commands import (
     compare,
     explain,
     help,  # noqa: A004 - the command's own name
+    pause,
     plan,
     reject,
     rerun,
+    resume,
     run,
     status,
     verify,
@@ -22,6 +24,21 @@ from bot.commands.declaration import Command
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         module.COMMAND.name: module.COMMAND
-        for module in (help, status, plan, explain, compare, budget, verify, run, approve, reject, cancel, rerun)
+        for module in (
+            help,
+            status,
+            plan,
+            explain,
+            compare,
+            budget,
+            verify,
+            run,
+            approve,
+            reject,
+            cancel,
+            rerun,
+            pause,
+            resume,
+        )
     }
 )

@@ -34,7 +34,7 @@ async def handle(call: Call) -> str:
     agents = call.arguments.get("agents") or call.arguments.get("agent", ())
     asked = request_again(call.guid, call.repository, call.sender, newest, agents)
     admitted = await start_run(call.context, asked)
-    return "" if admitted.started else replies.already_running(admitted.run)
+    return "" if admitted.started else replies.not_started(admitted.run, admitted.refused)
 
 
 COMMAND = Command(

@@ -20,7 +20,7 @@ async def handle(call: Call) -> str:
     constraints = tuple(dict.fromkeys((*asked.constraints, *call.arguments.get("constraints", ()))))
     asked = replace(asked, agents=call.arguments.get("agents", ()), constraints=constraints)
     admitted = await start_run(call.context, asked)
-    return "" if admitted.started else replies.already_running(admitted.run)
+    return "" if admitted.started else replies.not_started(admitted.run, admitted.refused)
 
 
 COMMAND = Command(

@@ -49,8 +49,9 @@ async def _rerun(context: Context, delivery: Delivery, event: CheckRunEvent, run
         return
     admitted = await start_run(context, request_again(delivery.guid, event.repository, login, run))
     if not admitted.started:
-        text = replies.already_running(admitted.run)
-        await github.comment_once(repository, run.issue, replies.already_running_marker(admitted.run), text)
+        text = replies.not_started(admitted.run, admitted.refused)
+        marker = f"held-{delivery.guid}" if admitted.refused else replies.already_running_marker(admitted.run)
+        await github.comment_once(repository, run.issue, marker, text)
 
 
 async def run_of(context: Context, event: CheckRunEvent) -> Run | None:

@@ -33,5 +33,5 @@ async def start(context: Context, delivery: Delivery) -> None:
         await github.react(repository, issue=number, comment=None, content="eyes")
     elif not admitted.late:
         run = admitted.run
-        marker = replies.already_running_marker(run)
-        await github.comment_once(repository, number, marker, replies.already_running(run))
+        marker = f"held-{delivery.guid}" if admitted.refused else replies.already_running_marker(run)
+        await github.comment_once(repository, number, marker, replies.not_started(run, admitted.refused))

@@ -9,9 +9,11 @@ from execution.agents.build import AgentUnavailableError, build_agent
 from execution.agents.profiles import Profile
 from execution.artifacts import PLAN, Dispatched, Plan, Tried, token_name, tried_name
 from execution.authority import GovernedSandbox, require_agent
+from execution.breaker import BROKEN, Breakers, breaker_of
 from execution.ports import Agent, Sandbox
 from execution.problems import InfrastructureProblem
 from execution.records import AgentOutcome, Attempt, Candidate, Limits, Task
+from execution.runs import Run, Source
 from execution.sandbox import SandboxError
 from execution.workspace import Workspace, WorkspaceError, discard, prepare, take_patch
 from execution.world import World
@@ -52,8 +54,16 @@ async def attempt(world: World, run_id: str, node: str) -> Tried:
         await asyncio.to_thread(discard, workspace)
     world.store.put(run_id, tried_name(node), Tried(candidate=candidate, executed_ms=world.now_ms()))
     made = candidate.attempt
+    _count(world, run, candidate)
     world.observer.attempted(str(plan.profiles[node].type), made.outcome, made.usage)
     return world.store.load(run_id, tried_name(node), Tried)
+
+
+def _count(world: World, run: Run, candidate: Candidate) -> None:
+    """Let the agent's circuit breaker know; a run at a terminal keeps no such memory."""
+    if run.source is Source.GITHUB:
+        failed = candidate.attempt.outcome in BROKEN
+        Breakers(world.store).record(breaker_of(run, candidate.agent), failed=failed, now_ms=world.now_ms())
 
 
 async def _candidate(world: World, plan: Plan, node: str, workspace: Workspace) -> Candidate:

@@ -12,6 +12,7 @@ from execution.agents.prompt import CHECKS_TITLE
 from execution.artifacts import PLAN, POLICY, Plan
 from execution.authority import establish_authority, require_orchestrator
 from execution.blobs import read_blob
+from execution.breaker import COOL_MS, FAILURES_MAX, Breakers, breaker_of
 from execution.checks import detect
 from execution.config import CONFIG_PATH, Check, Config, load_config
 from execution.gitcmd import GitError, run_git
@@ -20,7 +21,7 @@ from execution.policies import load_policy, policy_at, require_request
 from execution.preparation import may_use_network
 from execution.problems import SetupProblem
 from execution.records import Limits
-from execution.runs import Run
+from execution.runs import Run, Source
 from execution.sandbox import unconfined
 from execution.stages.flow_plan import Parts, asked_workflow, cast_flow
 from execution.workflowfile import WorkflowFile
@@ -134,7 +135,7 @@ def _walls(world: World) -> tuple[str, ...]:
 def _race_parts(world: World, run: Run, config: Config, known: dict[str, Profile], asked: WorkflowFile | None) -> Parts:
     contest = asked.workflow if asked is not None and isinstance(asked.workflow, Contest) else None
     names = run.agents or (contest.agents if contest else config.agents)
-    profiles, warnings = _line_up(world, names, known, explicit=bool(run.agents))
+    profiles, warnings = _line_up(world, run, names, known)
     reviewers, unheard = panel(contest.reviewers if contest else config.review.reviewers, known, world.access)
     graph = race(run.id, [profile.name for profile in profiles], [profile.name for profile in reviewers])
     return Parts(
@@ -171,7 +172,7 @@ def _checks(config: Config, paths: tuple[str, ...]) -> tuple[tuple[Check, ...], 
 
 
 def _line_up(
-    world: World, names: tuple[str, ...], known: dict[str, Profile], *, explicit: bool
+    world: World, run: Run, names: tuple[str, ...], known: dict[str, Profile]
 ) -> tuple[list[Profile], tuple[str, ...]]:
     """The profiles that can run, and warnings: what each of them was granted, and why the others cannot.
 
@@ -190,8 +191,9 @@ def _line_up(
         try:
             require_candidate(known[name])
             build_agent(known[name], world.access)
+            _sit_out(world, run, known[name])
         except AgentUnavailableError as error:
-            if explicit:
+            if run.agents:
                 raise SetupProblem(str(error), code="AGENT_UNAVAILABLE") from None
             missing.append(str(error))
         else:
@@ -200,6 +202,19 @@ def _line_up(
     if not ready:
         raise SetupProblem(" ".join(missing) or "no agents are configured", code="AGENT_UNAVAILABLE")
     return ready, (*missing, *told)
+
+
+def _sit_out(world: World, run: Run, profile: Profile) -> None:
+    """Leave out an agent that failed too often in a row.
+
+    Raises:
+        AgentUnavailableError: its circuit breaker is open.
+    """
+    if run.source is Source.GITHUB and not Breakers(world.store).admit(breaker_of(run, profile.name), world.now_ms()):
+        raise AgentUnavailableError(
+            f"Agent '{profile.name}' sits out: it failed {FAILURES_MAX} times in a row; it is tried again "
+            f"{COOL_MS // 60_000} minutes after the last failure."
+        )
 
 
 def _limits(world: World, profiles: Mapping[str, Profile]) -> dict[str, Limits]:

@@ -12,6 +12,7 @@ from bot.ports import Context, Purse, Reaction
 from execution.artifacts import Approved, Plan
 from execution.result import RunResult
 from execution.runs import Run
+from execution.switches import Pause
 from governance.states import RunOutcome, RunState
 
 OWN_LOGIN = "optr[bot]"
@@ -170,6 +171,22 @@ class SimulatedDesk:
 
 
 @dataclass
+class SimulatedBrakes:
+    """Lets everything through until it is paused."""
+
+    paused: dict[str, str] = field(default_factory=dict)
+
+    async def refusal(self, installation: int, repository: str, login: str) -> str:
+        return f"paused by {self.paused[repository]}" if repository in self.paused else ""
+
+    async def pause(self, repository: str, by: str) -> Pause:
+        return Pause(self.paused.setdefault(repository, by), 0)
+
+    async def resume(self, repository: str) -> bool:
+        return self.paused.pop(repository, None) is not None
+
+
+@dataclass
 class World:
     """One repository with its people: maria writes, otto reads, root administers."""
 
@@ -195,6 +212,7 @@ def make_world() -> World:
         github=of_installation,
         gate=gate,
         desk=desk,
+        brakes=SimulatedBrakes(),
         own_login=OWN_LOGIN,
         app_id=APP_ID,
         clock_ms=lambda: next(ticks),
