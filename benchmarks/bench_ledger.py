@@ -180,21 +180,24 @@ def bench_verify(place: Place) -> None:
     count, key = place.next, str(place.made.signer.vkey)
     lines = list(islice(bulk.lines(SAMPLE + 1, place.made.signer.vkey), 1, None))
     length = sum(map(len, lines)) // len(lines)
+    took: list[float] = []
     with pinned(1):
         floor = count * length / _openssl(length)
-        hashing = timed(lambda: [_hash_twice(line) for line in lines]) / SAMPLE * count
-        reading = timed(lambda: _read(place.made.git_dir))
-        one = _verify(place, key, 1)
+        hashing = spent(lambda: [_hash_twice(line) for line in lines]) / SAMPLE * count
+        reading = spent(lambda: _read(place.made.git_dir))
+        one = spent(lambda: took.append(_verify(place, key, 1)))
         command = ["git", f"--git-dir={place.made.git_dir}", "fsck", "--no-dangling", "--no-progress"]
-        fsck = timed(lambda: subprocess.run(command, check=True, capture_output=True))
+        fsck = spent(lambda: subprocess.run(command, check=True, capture_output=True))
     with pinned(2):
         two = _verify(place, key, 2)
-    row(f"verification of {count:,} lines, one core / openssl's floor", f"{one / floor:.1f}", f"<= {VERIFY_RATIO_MAX}")
-    row("  of which git, only reading the same objects / floor", f"{reading / floor:.1f}")
-    row("  of which hashlib, each line's leaf and own hash / floor", f"{hashing / floor:.1f}")
-    row("verification, one core / two cores", f"{one / two:.2f}", f">= {PARALLEL_RATIO_MIN}")
-    row("git fsck of the same branch / verification, both on one core", f"{fsck / one:.2f}")
-    row("verification per line, one core", f"{one / count * 1e6:.1f} us")
+    # openssl counts processor seconds, so what is held against it is counted so, too.
+    bar = f"<= {VERIFY_RATIO_MAX}"
+    row(f"verification of {count:,} lines, one core: processor / openssl's floor", f"{one / floor:.1f}", bar)
+    row("  of which git, reading the same objects: processor / floor", f"{reading / floor:.1f}")
+    row("  of which hashlib, each line's leaf and own hash: processor / floor", f"{hashing / floor:.1f}")
+    row("verification, time on one core / time on two", f"{took[0] / two:.2f}", f">= {PARALLEL_RATIO_MIN}")
+    row("git fsck of the same branch / verification: processor", f"{fsck / one:.2f}")
+    row("verification per line, one core: processor", f"{one / count * 1e6:.1f} us")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -294,3 +295,42 @@ def test_nothing_is_left_behind_and_a_killed_worker_changes_nothing(large: bulk.
     assert (found.problem, found.entries) == (None, LINES)
     assert multiprocessing.active_children() == []
     assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+HOLDING = """
+import sys, time
+from multiprocessing import active_children
+from pathlib import Path
+from ledger import crew
+from ledger.branch import GitDir
+from ledger.source import BranchSource
+
+crew.WORKER_BLOCKS_MIN = 1
+git = GitDir(Path(sys.argv[1]))
+sweeps = crew.swept(BranchSource(git, git.tip()), range(40), 2)
+next(sweeps)
+print(*[child.pid for child in active_children()], flush=True)
+time.sleep(60)
+"""
+
+
+def test_workers_end_when_their_reader_is_killed(tmp_path: Path) -> None:
+    made = bulk.write(tmp_path, 41 * WIDTH)  # more than fits into the workers' pipes
+    reader = subprocess.Popen([sys.executable, "-c", HOLDING, str(made.git_dir)], stdout=subprocess.PIPE, text=True)
+    assert reader.stdout is not None
+    workers = [Path("/proc") / pid for pid in reader.stdout.readline().split()]
+    assert len(workers) == 2
+    reader.kill()
+    reader.communicate()
+    deadline = time.monotonic() + 60
+    while any(map(_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_alive, workers))
+
+
+def _alive(process: Path) -> bool:
+    """Tell whether a process runs; one whose parent never collects it is done, too."""
+    try:
+        return (process / "stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
