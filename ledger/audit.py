@@ -15,7 +15,7 @@ from typing import BinaryIO
 from ledger.canonical import LINE_BYTES_MAX
 from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint, verify_checkpoint
-from ledger.crew import swept
+from ledger.crew import hashed, swept
 from ledger.entry import Entry
 from ledger.errors import NoteError, QuorumError
 from ledger.faults import Fault, FaultFound
@@ -266,12 +266,13 @@ class Audit:
         missing = next((path for path in sorted(expected) if path not in modes), None)
         if missing is not None:
             self._report(Fault.TILE if missing.startswith(TILES) else Fault.FILE_MISSING, missing)
-        with closing(self.source.read(here)) as contents:
-            for path, content in zip(here, contents, strict=True):
+        with closing(hashed(self.source, here, self.manner.jobs)) as digests:
+            for path, digest in zip(here, digests, strict=True):
+                found = digest or hashlib.sha256(only(self.source, path, Fault.UNREADABLE)).digest()
                 stated = expected.get(path) or self._earlier(path)
                 if stated is None:
                     self._report(Fault.UNSPOKEN, path)
-                if hashlib.sha256(content).digest() != stated:
+                if found != stated:
                     self._report(Fault.TILE if path.startswith(TILES) else Fault.FILE, path)
 
     def _earlier(self, path: str) -> bytes | None:

@@ -22,6 +22,7 @@ from ledger import crew, entry, sweep
 from ledger.chain import Chain
 from ledger.entry import Draft
 from ledger.faults import FaultFound
+from ledger.source import DirectorySource
 from ledger.tiles import WIDTH, bundle, bundle_path, tile_path
 from ledger.verify import Manner, Verification, verify_branch, verify_file
 
@@ -260,6 +261,21 @@ def test_a_tile_that_was_changed_is_found_whoever_reads_it(checkout: Path) -> No
         found = list(verdicts(checkout / "ledger.jsonl"))
         assert [one.problem and one.problem.detail for one in found] == [f"tile mismatch: {name}"] * 3
         (checkout / name).write_bytes(content)
+
+
+def test_files_are_hashed_by_several_processes_in_order(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "BATCH_FILES", 3)
+    monkeypatch.setattr(crew, "WORKER_BATCHES_MIN", 1)
+    paths = sorted(item.relative_to(checkout).as_posix() for item in checkout.rglob("*") if item.is_file())
+    source = DirectorySource(checkout / "ledger.jsonl", whole=True)
+    (checkout / paths[9]).unlink()
+    for jobs in (1, 2, 3):
+        found = dict(zip(paths, crew.hashed(source, paths, jobs), strict=True))
+        assert [path for path, digest in found.items() if digest is None] == [paths[9]]
+        for path in (paths[0], paths[8], paths[10], paths[-1]):
+            assert found[path] == hashlib.sha256((checkout / path).read_bytes()).digest()
 
 
 @pytest.mark.usefixtures("few_blocks")
