@@ -125,6 +125,23 @@ class GitDir:
             raise GitError(f"cannot compare {old} with {new}: {words.strip()[-500:]}")
         return {path.removeprefix(f"{under}/"): change for path, change in _changes(output)}
 
+    def history(self, commits: Sequence[str], under: str = DIRECTORY) -> dict[str, dict[str, Change]]:
+        """Return what each of `commits`, a line of first parents from the root, changed; paths as in `changes`."""
+        pairs = "".join(f"{new} {old}".rstrip() + "\n" for old, new in zip(("", *commits), commits, strict=False))
+        args = ("--stdin", "--always", "--root", "-r", "-z", "--raw", "--no-renames", "--", f"{under}/")
+        found: dict[str, list[bytes]] = {}
+        raw: list[bytes] = []
+        parts = iter(self.run("diff-tree", *args, stdin=pairs.encode()).split(b"\x00")[:-1])
+        for part in parts:
+            if part.startswith(b":"):
+                raw += (part, next(parts))
+            else:
+                found[part.decode()] = raw = []
+        return {
+            commit: {path.removeprefix(f"{under}/"): change for path, change in _changes(b"\x00".join((*raw, b"")))}
+            for commit, raw in found.items()
+        }
+
     def file(self, commit: str, path: str) -> bytes | None:
         """Return the content of one repository path, None when there is no plain file."""
         blob = _tree(self.run("ls-tree", "-z", "--full-tree", commit, "--", path)).get(path)

@@ -27,6 +27,10 @@ class SourceError(LedgerError):
     """What was named to be verified is not here."""
 
 
+class RebuildError(LedgerError):
+    """A ledger that cannot be restored from its history, or need not be."""
+
+
 class PolicyError(LedgerError, ValueError):
     """A witness policy file that is out of form, with the line."""
 

@@ -15,6 +15,7 @@ from bot.cli import (
     init,
     new_agent,
     policy,
+    rebuild_ledger,
     score,
     serve,
     trust,
@@ -65,6 +66,7 @@ def build() -> typer.Typer:
     app.command(epilog=correct.EPILOG)(correct.correct)
     app.command(epilog=score.EPILOG)(score.score)
     app.command("verify-ledger", epilog=verify_ledger.EPILOG)(verify_ledger.verify_ledger)
+    app.command("rebuild-ledger", epilog=rebuild_ledger.EPILOG)(rebuild_ledger.rebuild_ledger)
     app.command(epilog=serve.EPILOG)(serve.serve)
     app.command(epilog=doctor.EPILOG)(doctor.doctor)
     app.add_typer(_workflow(), name="workflow")

@@ -77,6 +77,24 @@ def test_a_tampered_line_is_found_and_nothing_more_is_written(bench: Bench) -> N
     assert bench.git("rev-parse", "refs/heads/datalake") == tip
 
 
+def test_a_damaged_ledger_is_restored_from_history_and_work_goes_on(bench: Bench, tmp_path: Path) -> None:
+    _rewrite(bench, "datalake/ledger.jsonl", '"workflow":"one"', '"workflow":"two"')
+    dry = bench.optr("rebuild-ledger", "--dry-run", "--backup", str(tmp_path))
+    assert dry.code == 20, dry.err
+    assert "line changed in ledger.jsonl at line 1" in dry.out
+    assert not (tmp_path / "ledger.jsonl.corrupted").exists()
+    done = bench.optr("rebuild-ledger", "--backup", str(tmp_path), "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["backups"] == [str(tmp_path / "ledger.jsonl.corrupted")]
+    assert '"workflow":"two"' in (tmp_path / "ledger.jsonl.corrupted").read_text()
+    assert bench.optr("verify-ledger").code == 0
+    assert _again(bench).code == 0
+    again = bench.optr("rebuild-ledger")
+    assert (again.code, again.out.splitlines()[-1]) == (0, "Nothing to restore")
+    elsewhere = bench.optr("rebuild-ledger", "--repo", "/")
+    assert (elsewhere.code, "what to do:" in elsewhere.err) == (2, True)
+
+
 def test_a_file_that_a_line_speaks_for_cannot_be_changed_either(bench: Bench) -> None:
     _rewrite(bench, "datalake/workflows/one/optr-selection.json", "mender", "breaker")
     ran = bench.optr("verify-ledger", "--json")

@@ -1,0 +1,205 @@
+"""A damaged ledger is restored from its own history, byte for byte, and nothing is made anew."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.errors import RebuildError
+from ledger.faults import Fault
+from ledger.history import Departed
+from ledger.rebuild import examine, restore
+from tests.ledger.conftest import make_world
+
+NOW = 1_764_000_000
+OPEN = "datalake/ledger.jsonl"
+SEALED = "datalake/ledger/000/000/000.jsonl"
+
+
+@pytest.fixture
+def grown(world: Any) -> Any:
+    """Forty lines in four commits: one sealed segment, eight lines open."""
+    for start in range(0, 40, 10):
+        world.append(*range(start, start + 10))
+    return world
+
+
+def _state(world: Any) -> dict[str, bytes]:
+    return {path: world.show(path) for path in world.paths()}
+
+
+def _mend(world: Any, backups: Path) -> Any:
+    return restore(world.git_dir, examine(world.git_dir), NOW, backups)
+
+
+def _edited(world: Any, path: str, old: bytes, new: bytes) -> dict[str, bytes | None]:
+    content = world.show(path)
+    assert old in content
+    return {path: content.replace(old, new, 1)}
+
+
+def _rolled_back(world: Any) -> dict[str, bytes | None]:
+    before = f"{world.tip()}~2"
+    older = set(world.git("ls-tree", "-r", "--name-only", before).splitlines())
+    changes: dict[str, bytes | None] = dict.fromkeys(set(world.paths()) - older)
+    return changes | {path: world.show(path, before) for path in older}
+
+
+DAMAGES: dict[str, tuple[Callable[[Any], dict[str, bytes | None]], Departed, str, int | None]] = {
+    "a byte of the open segment": (
+        lambda w: _edited(w, OPEN, b"run37", b"run99"),
+        Departed.CHANGED,
+        "ledger.jsonl",
+        38,
+    ),
+    "a byte of a sealed segment": (
+        lambda w: _edited(w, SEALED, b"run5/", b"run6/"),
+        Departed.CHANGED,
+        "ledger/000/000/000.jsonl",
+        6,
+    ),
+    "the last three lines cut off": (
+        lambda w: {OPEN: b"".join(w.show(OPEN).splitlines(keepends=True)[:5])},
+        Departed.REMOVED,
+        "ledger.jsonl",
+        38,
+    ),
+    "the open segment removed": (lambda w: {OPEN: None}, Departed.REMOVED, "ledger.jsonl", 33),
+    "a sealed segment removed": (lambda w: {SEALED: None}, Departed.REMOVED, "ledger/000/000/000.jsonl", 1),
+    "a rollback to a genuine older state": (_rolled_back, Departed.REMOVED, "ledger/000/000/000.jsonl", 1),
+    "a run's file changed": (
+        lambda _: {"datalake/workflows/issue-3/plan.md": b"other"},
+        Departed.FILE_CHANGED,
+        "workflows/issue-3/plan.md",
+        None,
+    ),
+    "a run's file removed": (
+        lambda _: {"datalake/workflows/issue-3/plan.md": None},
+        Departed.FILE_REMOVED,
+        "workflows/issue-3/plan.md",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_named_backed_up_and_undone(grown: Any, tmp_path: Path, name: str) -> None:
+    damage, how, path, line = DAMAGES[name]
+    whole, tip = _state(grown), grown.tip()
+    bad = grown.commit(damage(grown))
+    damaged = _state(grown)
+    findings = examine(grown.git_dir)
+    assert findings.good == tip
+    assert [(found.commit, found.how, found.path, found.line) for found in findings.departures[:1]] == [
+        (bad, how, path, line)
+    ]
+    done = restore(grown.git_dir, findings, NOW, tmp_path)
+    assert _state(grown) == whole
+    assert grown.verify().problem is None
+    assert grown.git("rev-parse", f"{done.commit}^") == bad  # forward only: the damage stays in the history
+    kept = {path.name: path.read_bytes() for path in done.backups}
+    assert kept.get("ledger.jsonl.corrupted", damaged.get(OPEN)) == damaged.get(OPEN)
+    grown.append(40)  # and work goes on
+    assert grown.verify().problem is None
+
+
+def test_every_restored_line_is_a_line_of_some_commit(grown: Any, tmp_path: Path) -> None:
+    known = {
+        line
+        for commit in grown.git("rev-list", "refs/heads/datalake").splitlines()
+        for path in grown.git("ls-tree", "-r", "--name-only", commit).splitlines()
+        if path.endswith(".jsonl")
+        for line in grown.show(path, commit).splitlines(keepends=True)
+    }
+    objects = set(
+        grown.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)").splitlines()
+    )
+    grown.commit(_edited(grown, OPEN, b"run37", b"run99") | {SEALED: b"nothing of it\n"})
+    more = set(grown.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)").splitlines())
+    _mend(grown, tmp_path)
+    assert {line + b"\n" for line in grown.lines()} <= known
+    after = set(grown.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)").splitlines())
+    assert {kind.split()[1] for kind in after - more} == {"commit"}  # no file and no directory was made
+    assert objects < more
+
+
+def test_lines_added_without_the_key_are_not_taken_for_good(grown: Any, tmp_path: Path) -> None:
+    good = grown.tip()
+    grown.commit({OPEN: grown.show(OPEN) + b'{"v":1}\n'})
+    findings = examine(grown.git_dir)
+    assert findings.problem is not None
+    assert (findings.good, findings.departures) == (good, ())  # it only appended, but nobody signed it
+    restore(grown.git_dir, findings, NOW, tmp_path)
+    assert grown.verify().problem is None
+
+
+def test_an_earlier_repair_counts_and_earlier_backups_stay(grown: Any, tmp_path: Path) -> None:
+    for number, word in enumerate((b"run35", b"run36"), 1):
+        grown.commit(_edited(grown, OPEN, word, b"run99"))
+        done = _mend(grown, tmp_path)
+        assert [path.name for path in done.backups] == [f"ledger.jsonl.corrupted{'' if number == 1 else '.2'}"]
+        grown.append(39 + number)
+    assert b"run35" in (tmp_path / "ledger.jsonl.corrupted.2").read_bytes()
+    assert b"run35/" not in (tmp_path / "ledger.jsonl.corrupted").read_bytes()
+    findings = examine(grown.git_dir)
+    assert findings.whole
+    assert findings.size == 42
+    assert len(findings.departures) == 4  # two damages, and two repairs that changed lines back
+    with pytest.raises(RebuildError, match="nothing differs"):
+        restore(grown.git_dir, findings, NOW, tmp_path)
+
+
+def test_a_history_rewritten_with_another_key_does_not_replace_the_first(grown: Any, tmp_path: Path) -> None:
+    good = grown.tip()
+    (tmp_path / "other").mkdir()
+    other = make_world(tmp_path / "other")
+    other.append(*range(100, 145))
+    changes: dict[str, bytes | None] = dict.fromkeys(grown.paths())
+    grown.commit(changes | _state(other))
+    assert grown.verify().problem is None  # without a trusted key a whole forgery looks sound
+    findings = examine(grown.git_dir)
+    assert findings.good == good
+    assert not findings.whole
+    restore(grown.git_dir, findings, NOW, tmp_path)
+    assert grown.verify(trusted=str(grown.signer.vkey)).entries == 40
+
+
+def test_a_history_in_which_nothing_verifies_gives_nothing(world: Any, tmp_path: Path) -> None:
+    world.append(0)
+    content = world.show(OPEN)
+    root = world.git("commit-tree", world.git("mktree", stdin=b""), "-m", "x", env=_IDENTITY)
+    world.git("update-ref", "refs/heads/datalake", root)
+    world.commit({OPEN: content})
+    findings = examine(world.git_dir)
+    assert findings.good is None
+    assert findings.problem is not None
+    assert findings.problem.fault is not Fault.ABSENT
+    tip = world.tip()
+    with pytest.raises(RebuildError, match="no commit of this history verifies"):
+        restore(world.git_dir, findings, NOW, tmp_path)
+    assert world.tip() == tip
+
+
+def test_a_branch_that_moved_is_left_alone(grown: Any, tmp_path: Path) -> None:
+    grown.commit(_edited(grown, OPEN, b"run37", b"run99"))
+    findings = examine(grown.git_dir)
+    tip = grown.commit({"datalake/more": b"x"})
+    with pytest.raises(RebuildError, match="moved"):
+        restore(grown.git_dir, findings, NOW, tmp_path)
+    assert grown.tip() == tip
+    assert grown.git("for-each-ref", "refs/optr") == ""
+
+
+def test_merges_are_named_and_an_absent_branch_is_an_error(grown: Any) -> None:
+    tip = grown.tip()
+    merge = grown.git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-p", f"{tip}~1", "-m", "x", env=_IDENTITY)
+    grown.git("update-ref", "refs/heads/datalake", merge)
+    assert [found.words() for found in examine(grown.git_dir).departures] == [f"{merge[:12]} other history merged"]
+    with pytest.raises(RebuildError, match="fetch it"):
+        examine(grown.git_dir, "refs/heads/elsewhere")
+
+
+_IDENTITY = {"PATH": "/usr/bin:/bin"} | {
+    f"GIT_{role}_{what}": "x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+}
