@@ -30,6 +30,7 @@ from execution.prepared_cache import open_cache
 from execution.problems import SetupProblem
 from execution.result import RunResult
 from execution.runs import Run, Source
+from execution.stages.flow_correct import Asked
 from execution.store import Store
 from execution.world import World
 from governance.states import RunOutcome
@@ -77,7 +78,7 @@ async def correct_local(request: LocalRequest, correction: LocalCorrection) -> R
         )
 
     async def work(engine: Engine) -> RunResult:
-        await engine.correct(run.id, correction.node, reason=correction.reason, by=_user(), kind=correction.kind)
+        await engine.correct(run.id, Asked(correction.node, correction.reason, _user(), correction.kind))
         return await _awaited(engine, run)
 
     return await _carry(request, place, run, scratch, work)

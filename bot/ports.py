@@ -12,7 +12,9 @@ from execution.artifacts import Approved, Plan
 from execution.result import RunResult
 from execution.runs import Run
 from execution.spending import Scope
+from execution.stages.flow_correct import Asked
 from execution.switches import Pause
+from governance.correction import Correction
 from governance.states import RunOutcome
 
 Reaction = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
@@ -43,6 +45,14 @@ class Runs(Protocol):
 
     async def proceed(self, run_id: str) -> None:
         """Go on with a run that waited for a person."""
+        ...
+
+    async def correct(self, run_id: str, asked: Asked) -> Correction:
+        """Have one node of a workflow done again.
+
+        Raises:
+            RunProblem: it cannot be; nothing was changed.
+        """
         ...
 
     async def cancel(self, run_id: str, by: str) -> bool:

@@ -21,11 +21,11 @@ from execution.artifacts import RESULT
 from execution.flows import Deliver, Flows, register
 from execution.result import RunResult
 from execution.runs import Run
-from execution.stages.flow_correct import issue_correction
+from execution.stages.flow_correct import Asked, issue_correction
 from execution.stages.flow_state import corrections
 from execution.store import SQLITE_BUSY_TIMEOUT_MS
 from execution.world import World
-from governance.correction import Correction, CorrectionType
+from governance.correction import Correction
 from governance.states import RunOutcome, RunState
 
 T = TypeVar("T")
@@ -144,15 +144,13 @@ class Engine:
         await self.conclude(run_id, RunOutcome.CANCELLED, by, {})
         return True
 
-    async def correct(
-        self, run_id: str, node: str, *, reason: str, by: str, kind: CorrectionType | None = None
-    ) -> Correction:
+    async def correct(self, run_id: str, asked: Asked) -> Correction:
         """Issue a correction and start carrying it out; asked again while that lasts, it is the same one.
 
         Raises:
             RunProblem: CORRECTION_REFUSED or CORRECTION_LIMIT; nothing was changed.
         """
-        made = issue_correction(self._world, run_id, node, reason=reason, by=by, kind=kind)
+        made = issue_correction(self._world, run_id, asked)
         await _outside(self._correct(run_id, made.number))
         return made
 

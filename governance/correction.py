@@ -46,6 +46,7 @@ class Correction(Record):
         by: who.
         issued_ms: milliseconds since the epoch.
         deadline_ms: until when the new attempts may work, milliseconds since the epoch.
+        request: names what asked for it, so that asking twice is asking once; empty for a person at a terminal.
     """
 
     record_kind: ClassVar[str] = "optr/correction/1"
@@ -64,6 +65,7 @@ class Correction(Record):
     by: Annotated[str, Field(min_length=1, max_length=100)]
     issued_ms: Count
     deadline_ms: Count
+    request: Annotated[str, Field(max_length=100)] = ""
 
     @property
     def told(self) -> str:
@@ -84,6 +86,7 @@ def correct(  # noqa: PLR0913 - a correction names all that it rests on
     now_ms: int,
     deadline_ms: int,
     kind: CorrectionType | None = None,
+    request: str = "",
 ) -> Correction:
     """Issue a correction.
 
@@ -99,6 +102,7 @@ def correct(  # noqa: PLR0913 - a correction names all that it rests on
         now_ms: milliseconds since the epoch.
         deadline_ms: until when the new attempts may work.
         kind: see CorrectionType; without one it follows from the report.
+        request: names what asked for it.
 
     Raises:
         RefusedError: CORRECTION_REFUSED for a node that is not there or was only blocked, without a reason, or for a
@@ -141,6 +145,7 @@ def correct(  # noqa: PLR0913 - a correction names all that it rests on
         by=by,
         issued_ms=now_ms,
         deadline_ms=deadline_ms,
+        request=request,
     )
 
 

@@ -52,7 +52,7 @@ RESULT_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
         ReasonCode.JOIN_UNMET: (
             "JOIN_UNMET",
             "The workflow's result rests on nodes that failed, were blocked or chose otherwise.",
-            "Correct the node that failed: `optr correct RUN NODE`, or `/optr correct node=NODE`.",
+            "Correct the node that failed: `optr correct RUN NODE`, or the comment `/optr correct NODE`.",
         ),
     }
 )

@@ -63,6 +63,7 @@ class Call:
         sender: login of whoever wrote the comment.
         arguments: parsed, by name; absent when not given.
         commands: the whole vocabulary.
+        said: what else stands in the comment, as plain text; untrusted.
         bound: the run that is meant, when it is named by more than the conversation; a button's.
     """
 
@@ -75,6 +76,7 @@ class Call:
     arguments: Mapping[str, tuple[str, ...]]
     commands: Mapping[str, "Command"]
     bound: Run | None = None
+    said: str = ""
 
     def argument(self, name: str) -> str:
         """A single word given for an argument, or an empty string."""

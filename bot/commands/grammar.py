@@ -54,6 +54,12 @@ def parse_comment(body: str, commands: Mapping[str, Command]) -> Invocation | Mi
     return _parse_line(lines[0], commands)
 
 
+def beside(body: str) -> str:
+    """What a comment says in plain text beside its command: no code, no quotes, at most COMMENT_CHARACTERS_MAX."""
+    lines = (line for line in _plain_lines(body[:COMMENT_CHARACTERS_MAX]) if not _is_ours(line))
+    return "\n".join(lines).strip()
+
+
 def _is_ours(line: str) -> bool:
     return line == COMMAND_WORD or line.startswith((f"{COMMAND_WORD} ", f"{COMMAND_WORD}\t"))
 

@@ -8,6 +8,7 @@ from bot.commands import (
     budget,
     cancel,
     compare,
+    correct,
     explain,
     help,  # noqa: A004 - the command's own name
     pause,
@@ -35,6 +36,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             run,
             approve,
             reject,
+            correct,
             cancel,
             rerun,
             pause,

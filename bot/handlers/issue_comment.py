@@ -2,7 +2,7 @@
 
 from bot import replies
 from bot.commands.declaration import Call
-from bot.commands.grammar import Invocation, Mistake, parse_comment
+from bot.commands.grammar import Invocation, Mistake, beside, parse_comment
 from bot.commands.registry import COMMANDS
 from bot.payloads import IssueCommented
 from bot.permissions import Permission
@@ -56,6 +56,7 @@ def _call(context: Context, guid: str, event: IssueCommented, asked: Invocation)
         sender=event.sender.login,
         arguments=asked.arguments,
         commands=COMMANDS,
+        said=beside(event.comment.body),
     )
 
 

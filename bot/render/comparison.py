@@ -25,7 +25,7 @@ from bot.render.words import (
 )
 from execution.result import CandidateResult, NodeResult, Receipt, ReviewResult, RunResult
 from execution.reviews import VoteKind
-from governance.states import RunOutcome
+from governance.states import RunOutcome, RunState
 
 WHY_MAX = 3
 REASONS_PER_LOSER_MAX = 2
@@ -116,6 +116,9 @@ def _nodes(result: RunResult) -> list[Section]:
         return []
     lines = [_node(one) for one in result.nodes[:NODES_SHOWN_MAX]]
     more = len(result.nodes) - len(lines)
+    if result.state is RunState.AWAITING_CORRECTION:
+        again = "`optr correct RUN NODE --reason …`, or here the comment `/optr correct NODE` with the reason below it"
+        lines.append(f"\nTo have a node done again: {again}.")
     return [Section("\n**Nodes**\n\n" + "\n".join([*lines, *([f"- … and {more} more"] if more else [])]) + "\n", _WHY)]
 
 

@@ -1,6 +1,7 @@
 """Corrections: issued by a person for a run that waits for one, and put on the ledger before anything is done again."""
 
 import json
+from dataclasses import dataclass
 
 from execution.artifacts import PLAN, RECORDED, Plan, Recorded, correction_name, correction_recorded_name
 from execution.problems import RunProblem
@@ -18,15 +19,27 @@ from ledger.entry import Draft
 WORK_MS = 86_400_000  # how long the attempts of a correction may take, beside their own limits
 
 
-def issue_correction(
-    world: World, run_id: str, node: str, *, reason: str, by: str, kind: CorrectionType | None = None
-) -> Correction:
-    """Issue a correction, or return the newest one while it is being carried out.
+@dataclass(frozen=True)
+class Asked:
+    """What a person asks: which node, why, who, as what, and the name of the request."""
+
+    node: str
+    reason: str
+    by: str
+    kind: CorrectionType | None = None
+    request: str = ""
+
+
+def issue_correction(world: World, run_id: str, asked: Asked) -> Correction:
+    """Issue a correction, or return the one that stands: of the same request, or while it is being carried out.
 
     Raises:
         RunProblem: CORRECTION_REFUSED or CORRECTION_LIMIT; nothing was changed.
     """
-    issued = corrections(world, run_id)
+    issued, node = corrections(world, run_id), asked.node
+    for one in issued:
+        if asked.request and one.request == asked.request:
+            return one
     if issued and world.store.find(run_id, correction_recorded_name(len(issued)), Recorded) is None:
         if issued[-1].node == node:
             return issued[-1]
@@ -46,11 +59,12 @@ def issue_correction(
             reports=reports(judgements(world, run_id, plan)),
             settlements=recorded.settlements,
             aggregate=recorded.aggregate.digest,
-            reason=secrets_of(world.access.environ).redact(reason),
-            by=by,
+            reason=secrets_of(world.access.environ).redact(asked.reason),
+            by=asked.by,
             now_ms=now_ms,
             deadline_ms=now_ms + WORK_MS,
-            kind=kind,
+            kind=asked.kind,
+            request=asked.request,
         )
     except RefusedError as refused:
         raise RunProblem(refused.text, code=str(refused.code)) from None

@@ -10,9 +10,12 @@ from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
 from bot.ports import Context, Purse, Reaction
 from execution.artifacts import Approved, Plan
+from execution.problems import RunProblem
 from execution.result import RunResult
 from execution.runs import Run
+from execution.stages.flow_correct import Asked
 from execution.switches import Pause
+from governance.correction import Correction
 from governance.states import RunOutcome, RunState
 
 OWN_LOGIN = "optr[bot]"
@@ -69,6 +72,7 @@ class SimulatedEngine:
     results: dict[str, RunResult] = field(default_factory=dict)
     concluded: list[tuple[str, RunOutcome, str, dict[str, str]]] = field(default_factory=list)
     cancelled: list[tuple[str, str]] = field(default_factory=list)
+    corrected: list[Asked] = field(default_factory=list)
 
     async def submit(self, run: Run) -> None:
         if run.id in self.runs:
@@ -81,6 +85,12 @@ class SimulatedEngine:
 
     async def proceed(self, run_id: str) -> None:
         self.change(run_id, state=RunState.EXECUTING)
+
+    async def correct(self, run_id: str, asked: Asked) -> Correction:
+        if self.runs[run_id].state is not RunState.AWAITING_CORRECTION:
+            raise RunProblem(f"run {run_id} is {self.runs[run_id].state}", code="CORRECTION_REFUSED")
+        self.corrected.append(asked)
+        return Correction.model_construct(node=asked.node, scope=(asked.node, "AUDIT"))
 
     async def cancel(self, run_id: str, by: str) -> bool:
         run = self.runs[run_id]

@@ -19,6 +19,7 @@ from bot.handlers import all_handlers
 from bot.router import Dispatcher
 from execution.records import AgentOutcome
 from execution.result import CandidateResult, Receipt, RunResult
+from governance.correction import CorrectionType
 from governance.states import RunOutcome, RunState
 from tests.bot.simulator import APP_ID, OWN_LOGIN, World, make_world
 
@@ -215,6 +216,26 @@ def test_cancel_ends_the_open_run_and_answers_the_same_again(world: World, paylo
     assert "is cancelled" in first
     assert first == second
     assert world.engine.cancelled == [(world.engine.only().id, "root")]
+
+
+def test_correct_names_the_node_and_takes_the_rest_of_the_comment_for_the_reason(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr correct TEST\nIt sleeps.")
+    assert world.github.said()[-1].count("no run here to correct") == 1
+    _say(world, payload, "/optr run agents=codex")
+    _say(world, payload, "/optr correct TEST\nIt sleeps.")
+    assert "Nothing was done" in world.github.said()[-1]
+    world.engine.change(world.engine.only().id, state=RunState.AWAITING_CORRECTION)
+    _say(world, payload, "/optr correct TEST")
+    assert "Say why in the same comment" in world.github.said()[-1]
+    _say(world, payload, "The new test\n\n/optr correct TEST type=reissue\n\nsleeps.\n> quoted\n")
+    assert "`TEST`, `AUDIT`" in world.github.said()[-1]
+    [asked] = world.engine.corrected
+    assert (asked.node, asked.by, asked.kind) == ("TEST", "maria", CorrectionType.REISSUE)
+    assert asked.reason.split() == ["The", "new", "test", "sleeps."]
+    assert asked.request
+    for wrong in ("/optr correct", "/optr correct ../x", "/optr correct TEST type=undo"):
+        _say(world, payload, f"{wrong}\nBecause.")
+    assert len(world.engine.corrected) == 1
 
 
 def test_rerun_repeats_the_request_word_for_word(world: World, payload: Build) -> None:
