@@ -87,6 +87,7 @@ class ResponsesConversation:
 
     async def _send(self, sent: Items, form: AnswerForm | None) -> tuple[Response, Items]:
         output: Items = []
+        ended: Response | None = None
         stream = await self._client.responses.create(**self._request(sent, form))
         async with stream:
             async for event in stream:
@@ -94,10 +95,13 @@ class ResponsesConversation:
                     # The finished item alone carries the whole encrypted reasoning.
                     output.append(event.item.to_dict(mode="json"))
                 elif event.type in {"response.completed", "response.incomplete", "response.failed"}:
-                    return event.response, output
+                    # Read on to the end: what is left half-read is closed by the collector, in whatever thread it runs.
+                    ended = event.response
                 elif event.type == "error":
                     kind = by_stream_code(event.code or "")
                     raise ModelError(kind, self._line.entry.id, event.message, self._line.estimate(sent))
+        if ended is not None:
+            return ended, output
         raise ModelError(
             ModelErrorKind.UNREACHABLE, self._line.entry.id, "the stream ended early", self._line.estimate(sent)
         )

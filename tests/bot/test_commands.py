@@ -296,7 +296,18 @@ def test_the_page_is_made_from_the_declarations() -> None:
 
 def test_every_example_works_and_every_usage_names_its_command() -> None:
     reading = ["help", "status", "plan", "explain", "compare", "budget"]
-    assert list(COMMANDS) == [*reading, "verify", "run", "approve", "reject", "cancel", "rerun", "pause", "resume"]
+    assert list(COMMANDS) == [
+        *reading,
+        "verify",
+        "run",
+        "approve",
+        "reject",
+        "correct",
+        "cancel",
+        "rerun",
+        "pause",
+        "resume",
+    ]
     for command in COMMANDS.values():
         parsed = parse_comment(command.example, COMMANDS)
         assert isinstance(parsed, Invocation)
