@@ -11,6 +11,7 @@ from bot.buttons import Button, buttons
 from bot.names import CHECK_RUN
 from bot.render.budget import CHECK_TEXT_BYTES_MAX, TITLE_CHARACTERS_MAX, Section, fit
 from bot.render.comparison import comparison, headline, verdict_line
+from bot.render.ending import ending_word
 from bot.render.neutral import fenced, plain
 from bot.render.words import failures, form_words, links, name, sentence
 from execution.result import CandidateResult, RunResult
@@ -133,7 +134,10 @@ def run_check(result: RunResult) -> CheckRun:
 
 
 def _title(result: RunResult) -> str:
-    return f"{result.winner} selected" if result.winner and headline(result).endswith("selected") else headline(result)
+    if result.winner and headline(result).endswith("selected"):
+        return f"{result.winner} selected"
+    word = ending_word(result, headline(result))
+    return f"{headline(result)}: {word}" if word else headline(result)
 
 
 def _summary(result: RunResult) -> str:

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from bot.render.budget import COMPARISON_BYTES_MAX, Section, fit
+from bot.render.ending import ending_word
 from bot.render.words import (
     FAILED,
     PASSED,
@@ -75,6 +76,8 @@ def headline(result: RunResult) -> str:
 def verdict_line(result: RunResult) -> str:
     """The first line: what happened, how many were admissible, money and time, and the problem if there is one."""
     parts = [f"**{headline(result)}**"]
+    if word := ending_word(result, headline(result)):
+        parts.append(f"`{word}`")
     judged = [candidate for candidate in result.candidates if candidate.admissible is not None]
     if judged:
         admissible = sum(1 for candidate in judged if candidate.admissible)
