@@ -9,35 +9,58 @@ from execution.policies import require_command
 from execution.ports import Sandbox
 from execution.problems import RunProblem
 from execution.records import Command, CommandResult
+from execution.stages.flow_state import corrections
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
+from governance.correction import reissued
 from governance.mandate import Mandate
 from governance.trust.chain import Grounds, chain_of, grounds_of, revoked
 from governance.trust.constraints import Fact
-from governance.trust.lineage import STEPS_NAME, agent, agent_act, draw_up, orchestrator_act
+from governance.trust.lineage import STEPS_NAME, agent_act, draw_up, orchestrator_act
 from governance.trust.records import Book
 from governance.trust.verify import Act, Level, verify
 
 
-def establish_authority(world: World, run_id: str) -> Book:
-    """The run's chain of authority, drawn up once, when the run is planned."""
-    if world.store.find(run_id, AUTHORITY, Book) is None:
+def establish_authority(world: World, run_id: str, number: int = 0) -> Book:
+    """A chain of authority of the run, drawn up once.
+
+    Args:
+        world: dependencies.
+        run_id: the run.
+        number: 0 for the person who asked for the run; of a correction, for the person who issued it.
+    """
+    name = f"{AUTHORITY}:{number}" if number else AUTHORITY
+    if world.store.find(run_id, name, Book) is None:
         plan = world.store.load(run_id, PLAN, Plan)
         signer = world.forge(world.run(run_id)).signer(world.run(run_id))
-        world.store.put(run_id, AUTHORITY, draw_up(signer, plan.intent.requester, plan.mandates, plan.planned_ms))
-    return world.store.load(run_id, AUTHORITY, Book)
+        asked_by, mandates, at_ms = plan.intent.requester, plan.mandates, plan.planned_ms
+        if number:
+            pack = corrections(world, run_id)[number - 1]
+            mandates = tuple(reissued(one, pack) for one in plan.mandates if one.node in pack.attempts)
+            asked_by, at_ms = pack.by, pack.issued_ms
+        world.store.put(run_id, name, draw_up(signer, asked_by, mandates, at_ms))
+    return world.store.load(run_id, name, Book)
+
+
+def all_authority(world: World, run_id: str) -> list[Book]:
+    """The run's chains: that of the person who asked, then one for each correction, oldest first."""
+    numbers = range(1 + len(corrections(world, run_id)))
+    return [establish_authority(world, run_id, number) for number in numbers]
 
 
 async def require_orchestrator(world: World, run_id: str, capability: str, level: Level = Level.STANDARD) -> Grounds:
-    """Let the orchestrator act, or end the run.
+    """Let the orchestrator act on the newest person's word, if nobody's whom the run rests on was revoked; or end it.
 
     Raises:
         RunProblem: it may not, or not any more; the code says why.
     """
     run = world.run(run_id)
     act = orchestrator_act(world.forge(run).signer(run), run_id, capability)
+    *earlier, newest = await _books(world, run_id)
     try:
-        return await _verified(world, run_id, act, level)
+        for book in earlier:
+            _require_unrevoked(book, act)
+        return verify(newest, act, level, world.now_ms())
     except RefusedError as refused:
         raise RunProblem(str(refused), code=str(refused.code)) from None
 
@@ -63,7 +86,7 @@ async def require_agent(
     """
     run = world.run(mandate.run)
     act = agent_act(world.forge(run).signer(run), mandate, capability, spent or {})
-    return await _verified(world, run.id, act, level)
+    return verify(await _book_of(world, mandate), act, level, world.now_ms())
 
 
 async def require_unrevoked(world: World, mandate: Mandate) -> None:
@@ -72,22 +95,34 @@ async def require_unrevoked(world: World, mandate: Mandate) -> None:
     Raises:
         RunProblem: TRUST_REVOKED.
     """
-    book, signer = await _book(world, mandate.run), world.forge(world.run(mandate.run)).signer(world.run(mandate.run))
-    who = agent(signer, mandate)
-    held = next(one for one in book.delegations if one.delegatee_key == who.key)
+    run = world.run(mandate.run)
+    act = agent_act(world.forge(run).signer(run), mandate, mandate.capabilities[0], {})
+    try:
+        _require_unrevoked(await _book_of(world, mandate), act)
+    except RefusedError as refused:
+        raise RunProblem(f"the work of {act.actor} cannot be used: {refused.text}", code=str(refused.code)) from None
+
+
+def _require_unrevoked(book: Book, act: Act) -> None:
+    held = next((one for one in book.delegations if (one.delegatee, one.delegatee_key) == (act.actor, act.key)), None)
+    if held is None:
+        raise RefusedError(ReasonCode.TRUST_UNKNOWN, f"nothing was ever granted to {act.actor!a} with this key")
     if (why := revoked(book, grounds_of(book, chain_of(book, held), held.capabilities[0]))) is not None:
-        raise RunProblem(f"the work of {who.name} cannot be used: {why}", code=str(ReasonCode.TRUST_REVOKED))
+        raise RefusedError(ReasonCode.TRUST_REVOKED, why)
 
 
-async def _book(world: World, run_id: str) -> Book:
-    """The run's book, with what was revoked as of now."""
+async def _books(world: World, run_id: str) -> list[Book]:
+    """The run's books, with what was revoked as of now."""
     run = world.run(run_id)
     taken = await asyncio.to_thread(world.forge(run).revocations, run)
-    return world.store.load(run_id, AUTHORITY, Book).model_copy(update={"revocations": taken})
+    return [one.model_copy(update={"revocations": taken}) for one in all_authority(world, run_id)]
 
 
-async def _verified(world: World, run_id: str, act: Act, level: Level) -> Grounds:
-    return verify(await _book(world, run_id), act, level, world.now_ms())
+async def _book_of(world: World, mandate: Mandate) -> Book:
+    """The book that an attempt's mandate rests on."""
+    packs = enumerate(corrections(world, mandate.run), 1)
+    number = next((at for at, pack in packs if pack.attempts.get(mandate.node) == mandate.attempt), 0)
+    return (await _books(world, mandate.run))[number]
 
 
 @dataclass

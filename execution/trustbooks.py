@@ -51,7 +51,9 @@ def read_books(git_dir: Path, ref: str = BRANCH) -> list[Kept]:
     revoked = Revocations(git_dir, ref).read()
     root = f"{DIRECTORY}/{WORKFLOWS}"
     blobs = {path: blob.oid for path, blob in repository.files(tip, root.rstrip("/")).items()}
-    books = sorted(path for path in blobs if path.endswith(f"/{TRUST_FILE}"))
+    books = sorted(
+        (path for path in blobs if path.endswith(f"/{TRUST_FILE}")), key=lambda path: path.rpartition("/")[0]
+    )
     kept = []
     for path in books:
         directory = path.removesuffix(TRUST_FILE)

@@ -4,11 +4,13 @@ import json
 from dataclasses import dataclass
 
 from execution.artifacts import PLAN, RECORDED, Plan, Recorded, correction_name, correction_recorded_name
+from execution.authority import establish_authority
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.result import Receipt
 from execution.stages.flow_state import corrections, judgements, reports
 from execution.stages.record import placed, receipt_of
+from execution.stages.trail import TRUST_FILE, trust_file
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
 from governance.correction import Correction, CorrectionType, correct
@@ -89,6 +91,7 @@ async def record_correction(world: World, run_id: str, number: int) -> Receipt:
         timestamp=pack.issued_ms,
         body={
             "correction": pack.digest,
+            "authority": establish_authority(world, run_id, number).digest,
             "node": pack.node,
             "correctionType": str(pack.type),
             "scope": list(pack.scope),
@@ -96,6 +99,10 @@ async def record_correction(world: World, run_id: str, number: int) -> Receipt:
         },
     )
     text = json.dumps({"version": 1, **pack.model_dump(mode="json")}, indent=2, sort_keys=True, ensure_ascii=False)
-    files = {f"corrections/{number}/correction.json": f"{text}\n".encode()}
+    book = establish_authority(world, run_id, number)
+    files = {
+        f"corrections/{number}/correction.json": f"{text}\n".encode(),
+        f"corrections/{number}/{TRUST_FILE}": trust_file(book),
+    }
     appended = await world.forge(run).append(run, [draft], placed(plan.workflow, files))
     return receipt_of(appended, draft.id)

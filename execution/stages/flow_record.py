@@ -17,7 +17,7 @@ from execution.artifacts import (
     token_name,
     tried_name,
 )
-from execution.authority import establish_authority
+from execution.authority import all_authority, establish_authority
 from execution.redaction import secrets_of
 from execution.runs import Run
 from execution.stages import outputs, trail
@@ -149,13 +149,13 @@ def _files(
     world: World, run: Run, deeds: list[Deed], story: outputs.Story, decision: outputs.Decision, number: int
 ) -> dict[str, bytes]:
     secrets = secrets_of(world.access.environ)
-    book = establish_authority(world, run.id)
+    book = establish_authority(world, run.id, number)
     new = [deed for deed in deeds if (deed.correction.number if deed.correction else 0) == number]
     files = {
         **node_files(story, new, secrets),
         **outputs.decision_files(story.plan, decision, secrets),
         "events.jsonl": events_file(
-            world, run.id, story, deeds, decision, trail.delegated(book, story.plan.planned_ms)
+            world, run.id, story, deeds, decision, trail.delegated(all_authority(world, run.id))
         ),
         trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
         "compliance.json": compliance_of(run, story, decision, secrets),

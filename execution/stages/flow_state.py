@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from execution.artifacts import Issued, Judged, Plan, correction_name, issued_name, judged_name
 from execution.world import World
-from governance.correction import Correction
+from governance.correction import Correction, reissued
 from governance.mandate import Mandate
 from governance.report import Report
 
@@ -49,4 +49,7 @@ def reports(judged: Mapping[str, Judged]) -> dict[str, Report]:
 def mandate_of(world: World, run_id: str, plan: Plan, node: str, attempt: int) -> Mandate:
     """The mandate that an attempt had: as it was dispatched, or as issued when it never was."""
     issued = world.store.find(run_id, issued_name(slot(node, attempt)), Issued)
-    return issued.mandate if issued is not None else plan.mandate(node)
+    if issued is not None:
+        return issued.mandate
+    pack = next((one for one in corrections(world, run_id) if one.attempts.get(node) == attempt), None)
+    return plan.mandate(node) if pack is None else reissued(plan.mandate(node), pack)

@@ -227,9 +227,7 @@ def _files(world: World, run: Run, story: outputs.Story, decision: outputs.Decis
     files = {
         **outputs.agent_files(story, secrets),
         **outputs.decision_files(story.plan, decision, secrets),
-        "events.jsonl": outputs.events_file(
-            story, decision, trail.delegated(book, story.plan.planned_ms), policy.digest
-        ),
+        "events.jsonl": outputs.events_file(story, decision, trail.delegated([book]), policy.digest),
         trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
         "compliance.json": compliance_of(run, story, decision, secrets),
     }

@@ -4,6 +4,8 @@
 per line, each linked to the one before it and signed by the actor's own key, or by the installation for a denied act.
 """
 
+from collections.abc import Iterable
+
 from execution.records import AgentOutcome
 from execution.stages.outputs import Story
 from execution.trustbooks import AUDIT_FILE, TRUST_FILE
@@ -27,12 +29,12 @@ def trust_file(book: Book) -> bytes:
     return canonical.encode(book.model_dump(mode="json")) + b"\n"
 
 
-def delegated(book: Book, now_ms: int) -> list[NodeEvent]:
+def delegated(books: Iterable[Book]) -> list[NodeEvent]:
     """One event per delegation, from the person's on."""
     return [
         NodeEvent(
             type=EntryType.DELEGATED,
-            timestamp=now_ms,
+            timestamp=one.issued_ms,
             actor=one.delegator,
             facts={
                 "delegation": one.id,
@@ -44,16 +46,18 @@ def delegated(book: Book, now_ms: int) -> list[NodeEvent]:
                 "expires": one.expires_ms,
             },
         )
+        for book in books
         for one in book.delegations
     ]
 
 
 def audit_file(story: Story, book: Book, selection: Selection, signer: Signer) -> bytes:
-    """`audit.jsonl`: what every agent did or was denied, in node order, and what was decided."""
+    """`audit.jsonl`: what the book's agents did or were denied, in node order, and what was decided."""
     last: Anchor | None = None
     lines = []
+    tasks = {one.task for one in book.delegations}
     for mandate in story.plan.mandates:
-        if (made := _of_node(story, book, mandate, signer, last)) is not None:
+        if task_of(mandate) in tasks and (made := _of_node(story, book, mandate, signer, last)) is not None:
             lines.append(made)
             last = made
     optr = orchestrator(signer, story.plan.graph.run)
