@@ -15,6 +15,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from bot.errors import OptrError
 from bot.settings_table import (
+    LEASE_MS_DEFAULT,
+    LEASE_MS_MAX,
+    LEASE_MS_MIN,
     METRICS_TOKEN_CHARACTERS_MIN,
     PORT_DEFAULT,
     RECONCILE_MS_DEFAULT,
@@ -144,6 +147,7 @@ class Settings(LocalSettings):
     github_url: BaseUrl = "https://github.com"
     write_interval_ms: int = Field(default=WRITE_INTERVAL_MS_DEFAULT, ge=0, le=WRITE_INTERVAL_MS_MAX)
     reconcile_ms: int = Field(default=RECONCILE_MS_DEFAULT, ge=RECONCILE_MS_MIN, le=RECONCILE_MS_MAX)
+    lease_ms: int = Field(default=LEASE_MS_DEFAULT, ge=LEASE_MS_MIN, le=LEASE_MS_MAX)
     metrics_token: Annotated[SecretStr, Field(min_length=METRICS_TOKEN_CHARACTERS_MIN)] | None = None
     otlp_endpoint: BaseUrl | None = None
     budget_run: Dollars | None = None

@@ -16,6 +16,9 @@ RUNS_OF_PERSON_MAX = 100_000
 RECONCILE_MS_DEFAULT = 300_000
 RECONCILE_MS_MIN = 100
 RECONCILE_MS_MAX = 86_400_000
+LEASE_MS_DEFAULT = 30_000
+LEASE_MS_MIN = 1_000
+LEASE_MS_MAX = 600_000
 
 
 class SandboxChoice(StrEnum):
@@ -175,6 +178,13 @@ TABLE: tuple[Setting, ...] = (
         "PostgreSQL URL for the state; without it a SQLite file in `OPTR_STATE`",
         "Give `postgresql://USER:PASSWORD@HOST/DATABASE`, or unset it to use SQLite",
         secret=True,
+    ),
+    Setting(
+        "OPTR_LEASE",
+        "lease_ms",
+        "With PostgreSQL: how long a silent process counts as alive, in milliseconds; then the others take its runs over",
+        f"Give a whole number of milliseconds from {LEASE_MS_MIN} to {LEASE_MS_MAX}",
+        default=str(LEASE_MS_DEFAULT),
     ),
     Setting(
         "OPTR_STATE",

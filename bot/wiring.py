@@ -1,8 +1,9 @@
 """The App put together: one place where settings become objects."""
 
 import asyncio
-import shutil
-import tempfile
+import os
+import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -32,10 +33,12 @@ from bot.reconcile.loop import Reconciler, Sides
 from bot.reconcile.runs import RunKeeper
 from bot.router import Dispatcher
 from bot.sandboxes import operator_sandbox
+from bot.scratch import scratch_of
 from bot.server import Deps
 from bot.settings import Settings
 from execution.agents.build import ModelAccess
 from execution.engine import Engine
+from execution.leases import Leases
 from execution.prepared_cache import open_cache
 from execution.sandbox import SandboxError
 from execution.store import Store, StoredCheckpoints
@@ -45,8 +48,6 @@ from execution.world import World
 STATE_FILE = "state.db"
 ENGINE_FILE = "engine.db"
 LOCK_FILE = "lock"
-SCRATCH_FILE = "scratch"
-SCRATCH_PREFIX = "optr-scratch-"
 MILLISECONDS = 1000
 
 
@@ -58,10 +59,9 @@ async def assemble(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         OptrError: no sandbox works here.
         AppKeyError: the private key cannot sign.
     """
-    scratch = _scratch(settings.state)
     store = Store(_url(settings, STATE_FILE))
     try:
-        async with aiohttp.ClientSession() as session:
+        async with _scratch(settings.state) as scratch, aiohttp.ClientSession() as session:
             router = all_handlers()
             metrics = Metrics(router.subscriptions())
             metrics.watch(store, lambda: int(time.time() * MILLISECONDS))
@@ -69,7 +69,6 @@ async def assemble(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             yield Deps(engine=app, handles=router.handles, metrics=metrics)
     finally:
         store.close()
-        _sweep(scratch)
 
 
 class App:
@@ -132,7 +131,7 @@ class App:
             observer=self._metrics,
         )
         lock = None if self._settings.database_url else self._settings.state / LOCK_FILE
-        engine = Engine(world, _url(self._settings, ENGINE_FILE), lock, self._on_delivery)
+        engine = Engine(world, _url(self._settings, ENGINE_FILE), lock, self._on_delivery, _leases(self._settings, self._store))
         context = Context(
             runs=engine,
             github=lambda number: InstallationView(self._installations, self._comments, number),
@@ -203,20 +202,15 @@ def database_url(settings: Settings) -> str | None:
     return f"postgresql+psycopg://{rest}"
 
 
-def _scratch(state: Path) -> Path:
-    """A directory for workspaces that the sandbox's user can reach, unlike the state; the last boot's is swept.
-
-    A kill leaves workspaces behind, so the state remembers where they were.
-    """
-    remembered = state / SCRATCH_FILE
-    if remembered.exists():
-        _sweep(Path(remembered.read_text(encoding="utf-8").strip()))
-    made = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
-    made.chmod(0o711)
-    remembered.write_text(f"{made}\n", encoding="utf-8")
-    return made
+@asynccontextmanager
+async def _scratch(state: Path) -> AsyncIterator[Path]:
+    with scratch_of(state) as made:
+        yield made
 
 
-def _sweep(scratch: Path) -> None:
-    if scratch.name.startswith(SCRATCH_PREFIX):
-        shutil.rmtree(scratch, ignore_errors=True)
+def _leases(settings: Settings, store: Store) -> Leases | None:
+    """This boot among the processes of a shared database; alone on SQLite."""
+    if settings.database_url is None:
+        return None
+    place = f"{socket.gethostname()}:{os.getpid()}"
+    return Leases(store, f"optr-{secrets.token_hex(8)}", place, settings.lease_ms / MILLISECONDS)

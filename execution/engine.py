@@ -1,7 +1,8 @@
 """The durable engine: a narrow front over DBOS, so that it can be replaced.
 
 A run's id is its workflow's id and a delivery's GUID is its workflow's id, so asking twice is asking once. On SQLite
-one process owns the state directory, held by an exclusive lock; the application version is pinned, because a hash of
+one process owns the state directory, held by an exclusive lock; on PostgreSQL several share the work, each under a
+name of its own, and what a dead one left is taken over when its lease has run out. The application version is pinned, because a hash of
 the source would orphan every unfinished run at each upgrade.
 """
 
@@ -19,6 +20,7 @@ from dbos import error as dbos_errors
 
 from execution.artifacts import RESULT
 from execution.flows import Deliver, Flows, register
+from execution.leases import Leases, keep
 from execution.result import RunResult
 from execution.runs import Run
 from execution.stages.flow_correct import Asked, issue_correction
@@ -54,16 +56,26 @@ class Engine:
         world: the stages' dependencies.
         database_url: where DBOS keeps its journal, an SQLAlchemy URL.
         lock: file that one process holds exclusively; None for a database that several processes may share.
+        leases: this process among those that share the database; None where there is only one.
         on_delivery: called once per webhook delivery, inside a durable step; None where none arrive, which is a process
             that lives for one run: there nothing is queued and nothing polled.
     """
 
-    def __init__(self, world: World, database_url: str, lock: Path | None, on_delivery: Deliver | None) -> None:
+    def __init__(
+        self,
+        world: World,
+        database_url: str,
+        lock: Path | None,
+        on_delivery: Deliver | None,
+        leases: Leases | None = None,
+    ) -> None:
         self._world = world
         self._url = database_url
         self._lock_path = lock
         self._lock: IO[str] | None = None
         self._on_delivery = on_delivery
+        self._leases = leases
+        self._keeping: asyncio.Task[None] | None = None
         self._flows: Flows | None = None
         self._started: dict[str, Any] = {}
 
@@ -79,11 +91,13 @@ class Engine:
             "name": "optr",
             "system_database_url": self._url,
             "application_version": APPLICATION_VERSION,
-            "executor_id": EXECUTOR,
+            "executor_id": self._leases.executor if self._leases else EXECUTOR,
             "log_level": "WARNING",
         }
         if self._on_delivery is None:
             config["system_database_engine"] = _passing_journal(self._url)
+        if self._leases is not None:
+            await asyncio.to_thread(self._leases.beat)  # before any work is ours, or another would take it from us
         DBOS(config=config)
         self._flows = register(self._world, self._on_delivery or _refuse)
         DBOS.launch()
@@ -93,15 +107,22 @@ class Engine:
             await DBOS.register_queue_async(
                 name, worker_concurrency=limit, polling_interval_sec=QUEUE_POLL_SECONDS, on_conflict="always_update"
             )
+        if self._leases is not None:
+            self._keeping = asyncio.create_task(keep(self._leases, asyncio.sleep))
 
     async def stop(self) -> None:
-        """Stop taking work; what runs is interrupted, and resumed at the next start."""
+        """Stop taking work; what runs is interrupted, and resumed at the next start or by another process."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
         if self._flows is not None:
             logging.getLogger("dbos").setLevel(logging.ERROR)  # it warns of each interruption, which is what a stop is
             await self._flows.under_way.interrupt()
         # What the queues still hand out while they close is interrupted too, if it is given the time.
         grace = STOP_GRACE_SECONDS if self._on_delivery is not None else 0
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=grace)
+        if self._leases is not None:
+            await asyncio.to_thread(self._leases.release)
         if self._lock is not None:
             self._lock.close()
             self._lock = None

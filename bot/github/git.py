@@ -10,9 +10,11 @@ import base64
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from bot.github.errors import Call, GitHubError, GitHubErrorCode
+from bot.github.turns import Turns
 from execution.gitcmd import GitError, run_git
 
 DATALAKE_REF = "refs/heads/datalake"
@@ -101,7 +103,7 @@ class GitRemote:
         self._root = state / "repos"
         self._web_url = web_url.rstrip("/")
         self._token = token
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._turns = Turns(self._root)
 
     def path(self, repository: str) -> Path:
         """Where the cache of `owner/name` stands.
@@ -116,9 +118,9 @@ class GitRemote:
         checked_repository(repository)
         return f"{self._web_url}/{repository}.git"
 
-    def lock(self, repository: str) -> asyncio.Lock:
-        """Held while anything writes the cache of `owner/name`."""
-        return self._locks.setdefault(checked_repository(repository), asyncio.Lock())
+    def lock(self, repository: str) -> AbstractAsyncContextManager[None]:
+        """Held while anything, here or in another process, writes the cache or the ledger of `owner/name`."""
+        return self._turns.of(checked_repository(repository))
 
     async def environment(self, installation: int, repository: str) -> dict[str, str]:
         """The environment of a git child that may talk to `owner/name`; holds a token, so never log it."""
