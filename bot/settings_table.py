@@ -182,7 +182,8 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "OPTR_LEASE",
         "lease_ms",
-        "With PostgreSQL: how long a silent process counts as alive, in milliseconds; then the others take its runs over",
+        "With PostgreSQL: how long a silent process counts as alive, in milliseconds; then the others take over its "
+        "runs",
         f"Give a whole number of milliseconds from {LEASE_MS_MIN} to {LEASE_MS_MAX}",
         default=str(LEASE_MS_DEFAULT),
     ),

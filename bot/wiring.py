@@ -131,7 +131,9 @@ class App:
             observer=self._metrics,
         )
         lock = None if self._settings.database_url else self._settings.state / LOCK_FILE
-        engine = Engine(world, _url(self._settings, ENGINE_FILE), lock, self._on_delivery, _leases(self._settings, self._store))
+        engine = Engine(
+            world, _url(self._settings, ENGINE_FILE), lock, self._on_delivery, _leases(self._settings, self._store)
+        )
         context = Context(
             runs=engine,
             github=lambda number: InstallationView(self._installations, self._comments, number),

@@ -2,8 +2,8 @@
 
 A run's id is its workflow's id and a delivery's GUID is its workflow's id, so asking twice is asking once. On SQLite
 one process owns the state directory, held by an exclusive lock; on PostgreSQL several share the work, each under a
-name of its own, and what a dead one left is taken over when its lease has run out. The application version is pinned, because a hash of
-the source would orphan every unfinished run at each upgrade.
+name of its own, and what a dead one left is taken over when its lease has run out. The application version is pinned,
+because a hash of the source would orphan every unfinished run at each upgrade.
 """
 
 import asyncio
@@ -122,7 +122,7 @@ class Engine:
         grace = STOP_GRACE_SECONDS if self._on_delivery is not None else 0
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=grace)
         if self._leases is not None:
-            await asyncio.to_thread(self._leases.release)
+            self._leases.release()  # not in a thread: DBOS took the loop's threads with it
         if self._lock is not None:
             self._lock.close()
             self._lock = None

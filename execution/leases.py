@@ -63,9 +63,12 @@ class Leases:
         return sorted(set(executors) - living)
 
     def release(self) -> None:
-        """Give the lease back: what this process left unfinished is free at once."""
-        with self._engine.begin() as connection:
-            connection.execute(_PROCESSES.delete().where(_PROCESSES.c.executor == self.executor))
+        """Give the lease back: what this process left unfinished is free at once, or, failing that, in its time."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(_PROCESSES.delete().where(_PROCESSES.c.executor == self.executor))
+        except sa.exc.SQLAlchemyError as error:
+            _LOG.warning("the lease was not given back: %s", type(error).__name__)
 
 
 async def keep(leases: Leases, sleep: Callable[[float], Awaitable[None]]) -> None:
