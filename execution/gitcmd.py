@@ -65,6 +65,10 @@ class GitError(RuntimeError):
         self.stderr = stderr[-STDERR_SHOWN_MAX:].strip()
         super().__init__(f"git {' '.join(argv)[:200]} ended with {exit}: {self.stderr or 'no explanation given'}")
 
+    def __reduce__(self) -> tuple[type["GitError"], tuple[Sequence[str], int, str]]:
+        """As the engine's journal keeps it: a run that was interrupted reads its failures again."""
+        return GitError, (self.argv, self.exit, self.stderr)
+
 
 def run_git(
     git_dir: Path,

@@ -90,3 +90,7 @@ class LedgerRefusedError(LedgerError):
     def __init__(self, standing: Standing, message: str) -> None:
         super().__init__(message)
         self.standing = standing
+
+    def __reduce__(self) -> tuple[type["LedgerRefusedError"], tuple[Standing, str]]:
+        """So that it can be kept and read again."""
+        return LedgerRefusedError, (self.standing, str(self))

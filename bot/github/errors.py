@@ -2,7 +2,8 @@
 
 import http
 from enum import StrEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import gidgethub
 
@@ -75,6 +76,7 @@ class GitHubError(Exception):
     ) -> None:
         self.code = code
         self.call = call
+        self.message = message
         self.status = status
         self.hint = HINTS[code]
         self.retry_after_s = retry_after_s
@@ -82,6 +84,11 @@ class GitHubError(Exception):
         wait = f" Try again in {retry_after_s:.0f} s." if retry_after_s is not None else ""
         shown = f" ({status})" if status else ""
         super().__init__(f"{code}: {call.method} {call.path}: {message}{shown}.{wait} {self.hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As the engine's journal keeps it: a run that was interrupted reads its failures again."""
+        remade = partial(GitHubError, status=self.status, retry_after_s=self.retry_after_s)
+        return remade, (self.code, self.call, self.message)
 
 
 AMBIGUOUS = frozenset({GitHubErrorCode.UNREACHABLE, GitHubErrorCode.BROKEN, GitHubErrorCode.UNREADABLE})

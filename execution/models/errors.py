@@ -80,6 +80,10 @@ class ModelError(Exception):
         self.usage = usage or Usage(calls=1)
         super().__init__(self.sentence)
 
+    def __reduce__(self) -> tuple[type["ModelError"], tuple[ModelErrorKind, str, str, Usage]]:
+        """As the engine's journal keeps it: a run that was interrupted reads its failures again."""
+        return ModelError, (self.kind, self.model, self.detail, self.usage)
+
     @property
     def retryable(self) -> bool:
         """Whether asking again, unchanged, may help."""
