@@ -23,7 +23,13 @@ class DuplicateHandlerError(ValueError):
 
 
 class HandlerFailedError(Exception):
-    """A handler could not finish; the delivery may be tried again, every handler is idempotent."""
+    """A handler could not finish; the delivery may be tried again, every handler is idempotent.
+
+    Attributes:
+        retry_after_s: seconds that GitHub asked us to wait before, None when it did not.
+    """
+
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,9 @@ class Dispatcher:
                 logs.event(_LOG, logging.WARNING, "unreadable payload dropped", event=event, members=", ".join(fields))
             except Exception as error:
                 logs.event(_LOG, logging.ERROR, "handler failed", event=event, action=delivery.action)
-                raise HandlerFailedError(f"{event}.{delivery.action} ({guid}) could not be handled: {error}") from error
+                failed = HandlerFailedError(f"{event}.{delivery.action} ({guid}) could not be handled: {error}")
+                failed.retry_after_s = getattr(error, "retry_after_s", None)
+                raise failed from error
 
     def _is_bots(self, delivery: Delivery) -> bool:
         sender = delivery.read(Event).sender

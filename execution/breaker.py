@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from execution.records import AgentOutcome
 from execution.runs import Run
-from execution.store import Store
+from execution.store import Store, make_tables
 
 FAILURES_MAX = 5  # in a row, over all runs of an installation
 COOL_MS = 30 * 60 * 1000
@@ -73,7 +73,7 @@ class Breakers:
 
     def __init__(self, store: Store) -> None:
         self._engine = store.database
-        _METADATA.create_all(self._engine)
+        make_tables(self._engine, _METADATA)
 
     def admit(self, agent: str, now_ms: int) -> bool:
         """Whether the agent may take part now; on a half-open breaker the first who asks gets the one try."""

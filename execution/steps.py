@@ -12,10 +12,16 @@ from ledger.errors import LedgerRefusedError
 
 STEP_ATTEMPTS_MAX = 4
 STEP_RETRY_SECONDS = 0.5
+WAITS_MAX = 24
+WAIT_SECONDS_MAX = 3600.0  # GitHub's primary limit resets within the hour
 
 
 async def step(name: str, stage: Callable[..., Any], *args: Any, preemptible: bool = False) -> Any:
-    """Run a stage as a checkpointed step; problems of the run are final, everything else is tried again."""
+    """Run a stage as a checkpointed step; problems of the run are final, everything else is tried again.
+
+    Whoever asks us to come back later is left alone until then: the wait is kept like a step, so that it outlasts a
+    restart, and is no failed attempt.
+    """
 
     async def body() -> Any:
         with tracing.step(name, *_subject(args)):
@@ -24,17 +30,35 @@ async def step(name: str, stage: Callable[..., Any], *args: Any, preemptible: bo
             crashpoints.reach(f"after_{name}")
         return made
 
-    return await DBOS.run_step_async(
-        {
-            "name": name,
-            "retries_allowed": True,
-            "max_attempts": STEP_ATTEMPTS_MAX,
-            "interval_seconds": STEP_RETRY_SECONDS,
-            "should_retry": _may_pass,
-            "preemptible": preemptible,
-        },
-        body,
-    )
+    for waits in range(WAITS_MAX + 1):
+        try:
+            return await DBOS.run_step_async(
+                {
+                    "name": name,
+                    "retries_allowed": True,
+                    "max_attempts": STEP_ATTEMPTS_MAX,
+                    "interval_seconds": STEP_RETRY_SECONDS,
+                    "should_retry": _may_pass,
+                    "preemptible": preemptible,
+                },
+                body,
+            )
+        except Exception as error:
+            wait_s = wait_asked(error)
+            if wait_s is None or waits == WAITS_MAX:
+                raise
+        await DBOS.sleep_async(wait_s)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def wait_asked(error: BaseException) -> float | None:
+    """How long the other side asked us to stay away, seconds; None when it did not.
+
+    Of a step that was tried too often the last failure counts.
+    """
+    tries: Sequence[BaseException] = getattr(error, "errors", ())
+    asked = getattr(tries[-1] if tries else error, "retry_after_s", None)
+    return None if asked is None else min(max(float(asked), STEP_RETRY_SECONDS), WAIT_SECONDS_MAX)
 
 
 def _subject(args: Sequence[Any]) -> tuple[str, ...]:
@@ -44,4 +68,4 @@ def _subject(args: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return not isinstance(error, RunProblem | LedgerRefusedError | KeyError | ValueError)
+    return wait_asked(error) is None and not isinstance(error, RunProblem | LedgerRefusedError | KeyError | ValueError)

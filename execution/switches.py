@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from execution.store import Store
+from execution.store import Store, make_tables
 
 _METADATA = sa.MetaData()
 _PAUSES = sa.Table(
@@ -38,7 +38,7 @@ class Switches:
 
     def __init__(self, store: Store) -> None:
         self._engine = store.database
-        _METADATA.create_all(self._engine)
+        make_tables(self._engine, _METADATA)
 
     def pause(self, repository: str, by: str, now_ms: int) -> Pause:
         """Set the switch; whoever set it first stays its author."""
