@@ -37,6 +37,7 @@ APPEND_RATIO_MAX = 1.5
 DURABLE_RATIO_MIN = 50
 VERIFY_RATIO_MAX = 4.5
 PARALLEL_RATIO_MIN = 1.6
+VERIFY_ROUNDS = 3
 SAMPLE = 10_000  # lines
 
 
@@ -180,22 +181,26 @@ def bench_verify(place: Place) -> None:
     count, key = place.next, str(place.made.signer.vkey)
     lines = list(islice(bulk.lines(SAMPLE + 1, place.made.signer.vkey), 1, None))
     length = sum(map(len, lines)) // len(lines)
-    took: list[float] = []
+    times: dict[int, list[float]] = {1: [], 2: []}
+    work: list[float] = []
+    for _ in range(VERIFY_ROUNDS):  # in turn, so that the machine's moods meet both alike
+        for cores, taken in times.items():
+            with pinned(cores):
+                work.append(spent(lambda jobs=cores, taken=taken: taken.append(_verify(place, key, jobs))))
+    one = statistics.median(work[::2])
     with pinned(1):
         floor = count * length / _openssl(length)
         hashing = spent(lambda: [_hash_twice(line) for line in lines]) / SAMPLE * count
         reading = spent(lambda: _read(place.made.git_dir))
-        one = spent(lambda: took.append(_verify(place, key, 1)))
         command = ["git", f"--git-dir={place.made.git_dir}", "fsck", "--no-dangling", "--no-progress"]
         fsck = spent(lambda: subprocess.run(command, check=True, capture_output=True))
-    with pinned(2):
-        two = _verify(place, key, 2)
+    faster = statistics.median(alone / shared for alone, shared in zip(*times.values(), strict=True))
     # openssl counts processor seconds, so what is held against it is counted so, too.
     bar = f"<= {VERIFY_RATIO_MAX}"
     row(f"verification of {count:,} lines, one core: processor / openssl's floor", f"{one / floor:.1f}", bar)
     row("  of which git, reading the same objects: processor / floor", f"{reading / floor:.1f}")
     row("  of which hashlib, each line's leaf and own hash: processor / floor", f"{hashing / floor:.1f}")
-    row("verification, time on one core / time on two", f"{took[0] / two:.2f}", f">= {PARALLEL_RATIO_MIN}")
+    row("verification, time on one core / time on two", f"{faster:.2f}", f">= {PARALLEL_RATIO_MIN}")
     row("git fsck of the same branch / verification: processor", f"{fsck / one:.2f}")
     row("verification per line, one core: processor", f"{one / count * 1e6:.1f} us")
 
