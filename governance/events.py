@@ -19,7 +19,7 @@ from governance.record import Count, Record
 from ledger import canonical
 from ledger.errors import CanonicalError
 
-__all__ = ["EntryType", "NodeEvent", "NodeState", "chain", "replay"]
+__all__ = ["EntryType", "NodeEvent", "NodeState", "chain", "read", "replay"]
 
 GENESIS = "0"
 _OWN = ("seq", "run", "previousHash", "hash")
@@ -82,6 +82,15 @@ def replay(lines: bytes) -> dict[str, NodeState]:
             raise RefusedError(ReasonCode.EVENT_OUT_OF_ORDER, f"line {number}: {event.type}: {problem}")
         past.add(event)
     return {node: attempt.state for node, attempt in past.attempts.items()}
+
+
+def read(lines: bytes) -> list[NodeEvent]:
+    """The events of these lines, in order; whether each can follow the one before is for `replay` to say.
+
+    Raises:
+        RefusedError: EVENT_CHAIN_BROKEN, as `replay`.
+    """
+    return list(_verified(lines))
 
 
 def _place(event: NodeEvent) -> tuple[int, int, list[tuple[int, str]], int, int]:

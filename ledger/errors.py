@@ -31,6 +31,14 @@ class RebuildError(LedgerError):
     """A ledger that cannot be restored from its history, or need not be."""
 
 
+class ExtractError(LedgerError):
+    """Entries that cannot be read out: not there, or not sound."""
+
+
+class BundleError(LedgerError, ValueError):
+    """An audit bundle that was changed, or does not prove what it should."""
+
+
 class PolicyError(LedgerError, ValueError):
     """A witness policy file that is out of form, with the line."""
 

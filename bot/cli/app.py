@@ -13,9 +13,11 @@ from bot.cli import (
     doctor,
     execute,
     init,
+    ledger,
     new_agent,
     policy,
     rebuild_ledger,
+    report,
     score,
     serve,
     trust,
@@ -69,10 +71,22 @@ def build() -> typer.Typer:
     app.command("rebuild-ledger", epilog=rebuild_ledger.EPILOG)(rebuild_ledger.rebuild_ledger)
     app.command(epilog=serve.EPILOG)(serve.serve)
     app.command(epilog=doctor.EPILOG)(doctor.doctor)
+    app.command(epilog=report.EPILOG)(report.report)
+    app.add_typer(_ledger(), name="ledger")
     app.add_typer(_workflow(), name="workflow")
     app.add_typer(_trust(), name="trust")
     app.add_typer(_policy(), name="policy")
     return app
+
+
+def _ledger() -> typer.Typer:
+    about = "Look at the record, prove an entry, hand evidence over, replay a run."
+    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
+    group.command(epilog=ledger.SHOW_EPILOG)(ledger.show)
+    group.command(epilog=ledger.PROVE_EPILOG)(ledger.prove)
+    group.command(epilog=ledger.EXPORT_EPILOG)(ledger.export)
+    group.command(epilog=ledger.REPLAY_EPILOG)(ledger.replay)
+    return group
 
 
 def _workflow() -> typer.Typer:

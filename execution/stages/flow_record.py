@@ -158,7 +158,7 @@ def _files(
             world, run.id, story, deeds, decision, trail.delegated(all_authority(world, run.id))
         ),
         trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
-        "compliance.json": compliance_of(run, story, decision, secrets),
+        **compliance_of(run, story, decision, secrets),
     }
     if decision.winner is not None:
         files["attestation.json"] = attestation_of(world, run, story, decision.selection, decision.winner)

@@ -23,6 +23,7 @@ from execution.workflowfile import dumped
 from governance.compliance import assess
 from governance.draw import mermaid
 from governance.events import EntryType, NodeEvent, chain
+from governance.frameworks import assessment_page
 from governance.mandate import ORCHESTRATOR, Mandate
 from governance.report import Verdict
 from governance.settlement import Aggregate, Settlement
@@ -260,9 +261,13 @@ def _events(mandate: Mandate, told: Told) -> list[NodeEvent]:
     return events
 
 
-def compliance_file(facts: Mapping[str, bool], entries: Mapping[str, str], secrets: Secrets) -> bytes:
-    """Which controls the record of this run supports, and by which entries."""
-    return _json(assess(facts, entries), secrets)
+def compliance_files(facts: Mapping[str, bool], entries: Mapping[str, str], secrets: Secrets) -> dict[str, bytes]:
+    """What the record of the run evidences for named controls: `compliance.json`, and the same as a page."""
+    assessed = assess(facts, entries)
+    return {
+        "compliance.json": _json(assessed, secrets),
+        "compliance.md": secrets.redact(assessment_page(assessed)).encode(),
+    }
 
 
 def _json(value: object, secrets: Secrets) -> bytes:

@@ -229,15 +229,15 @@ def _files(world: World, run: Run, story: outputs.Story, decision: outputs.Decis
         **outputs.decision_files(story.plan, decision, secrets),
         "events.jsonl": outputs.events_file(story, decision, trail.delegated([book]), policy.digest),
         trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
-        "compliance.json": compliance_of(run, story, decision, secrets),
+        **compliance_of(run, story, decision, secrets),
     }
     if decision.winner is not None:
         files["attestation.json"] = attestation_of(world, run, story, decision.selection, decision.winner)
     return placed(story.plan.workflow, files)
 
 
-def compliance_of(run: Run, story: outputs.Story, decision: outputs.Decision, secrets: Secrets) -> bytes:
-    """What this run's own entries evidence; a fact that no entry shows is not asserted."""
+def compliance_of(run: Run, story: outputs.Story, decision: outputs.Decision, secrets: Secrets) -> dict[str, bytes]:
+    """What this run's own entries evidence, as data and as a page; a fact that no entry shows is not asserted."""
     planned, decided = f"{run.id}/{EntryType.MAEG_CREATED}", f"{run.id}/{kind_of(decision)}"
     github = run.source is Source.GITHUB
     winner = next((j.evidence for j in story.judged.values() if j.evidence.agent == decision.selection.winner), None)
@@ -253,7 +253,7 @@ def compliance_of(run: Run, story: outputs.Story, decision: outputs.Decision, se
         Fact.STATIC_SCAN_PASSED: (winner is not None and "secure" in winner.invariants, decided),
     }
     held = {str(fact): true for fact, (true, _) in facts.items()}
-    return outputs.compliance_file(held, {str(fact): entry for fact, (_, entry) in facts.items()}, secrets)
+    return outputs.compliance_files(held, {str(fact): entry for fact, (_, entry) in facts.items()}, secrets)
 
 
 def attestation_of(
@@ -273,6 +273,7 @@ def attestation_of(
             "checks": [check.id for check in plan.checks],
             "config": plan.config_digest,
             "profileDigest": selection.profile_digest,
+            **({"policy": policy.digest} if (policy := world.store.find(run.id, POLICY, Policy)) is not None else {}),
             "sandbox": world.sandbox.name,
         },
         "resolvedDependencies": [{"uri": "git+base", "digest": {"gitCommit": plan.base_commit}}],
