@@ -107,6 +107,10 @@ class Flow(Record):
         fed = {edge.target for edge in self.edges}
         followed = {edge.source for edge in self.edges}
         first = [_plain(ROOT_ID, node.id) for node in self.nodes if node.id not in fed]
+        # In the order of the nodes: however a workflow is written down, the same one has the same digest.
+        place = {id_: at for at, id_ in enumerate([*(node.id for node in self.nodes), RESULT_ID])}
+        unknown = len(place)
+        edges = sorted(self.edges, key=lambda edge: (place.get(edge.target, unknown), place.get(edge.source, unknown)))
         last = [] if RESULT_ID in fed else [node.id for node in self.nodes if node.id not in followed]
         return Graph(
             run=run,
@@ -118,7 +122,7 @@ class Flow(Record):
             ),
             edges=(
                 *first,
-                *self.edges,
+                *edges,
                 *(Edge(source=id_, target=RESULT_ID, type=EdgeType.BARRIER) for id_ in last),
                 _plain(RESULT_ID, END_ID),
             ),

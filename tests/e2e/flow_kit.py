@@ -55,6 +55,9 @@ class Workshop:
         self._origin.git("init", "--quiet", "--initial-branch=main")
         self._origin.commit(FILES)
 
+    def commit(self, files: dict[str, str]) -> None:
+        self._origin.commit(files)
+
     def request(self, model: RecordedModel, definition: str) -> LocalRequest:
         return LocalRequest(
             repo=self.repo,

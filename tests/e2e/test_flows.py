@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from bot.demo.cassette import Cassette
+from execution.workflowfile import load_workflow
 from governance.entry_types import NodeState
 from governance.events import replay
 from governance.states import RunState
 from ledger.verify import verify_branch
-from tests.e2e.flow_kit import FIX, NOTE, NOTHING, Workshop, says, verdicts
+from tests.e2e.flow_kit import FILES, FIX, NOTE, NOTHING, Workshop, says, verdicts
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def definition(name: str, case: Case) -> str:
     return json.dumps({"version": 1, "pattern": name, "roles": case.roles, "options": case.options})
 
 
-@pytest.mark.covers("F5.17", "F5.18", "F5.19", "F5.20", "F5.21", "F5.22", "F5.23", "F5.24", "F5.25")
+@pytest.mark.covers("F5.01", "F5.02", "F5.03", "F5.11", "F5.17", "F5.18", "F5.19", "F5.20", "F5.21", "F5.22")
+@pytest.mark.covers("F5.23", "F5.24", "F5.25")
 @pytest.mark.parametrize("name", CASES)
 def test_a_pattern_runs_from_its_file_to_the_result(tmp_path: Path, name: str) -> None:
     case, shop = CASES[name], Workshop(tmp_path)
@@ -142,4 +144,17 @@ def test_a_pattern_runs_from_its_file_to_the_result(tmp_path: Path, name: str) -
     assert {node: state is NodeState.COMPLETE for node, state in states.items()} == {
         node: verdict == "PASS" for node, verdict in case.ends.items()
     }
+    acts = [json.loads(line) for line in shop.recorded("audit.jsonl").splitlines()]
+    assert [act["action"] for act in acts] == ["attempt"] * list(case.ends.values()).count("PASS") + ["decide"]
     assert verify_branch(shop.repo / ".git", "refs/heads/datalake", None, None).problem is None
+
+
+@pytest.mark.covers("F5.04")
+def test_the_repositorys_own_configuration_can_name_the_workflow(tmp_path: Path) -> None:
+    case, shop = CASES["router"], Workshop(tmp_path)
+    config = FILES[".github/optr.yml"] + "workflow: .github/flows/route.yml\n"
+    shop.commit({".github/optr.yml": config, ".github/flows/route.yml": definition("router", case)})
+    result, called = shop.carry("", case.words)
+    assert (result.winner, called) == ("r2", {"ann": 2, "cat": 2})
+    recorded = load_workflow(shop.recorded("workflow-optr.yaml").encode(), "recorded").workflow
+    assert recorded.graph(result.run).digest == json.loads(shop.recorded("plan.json"))["graphDigest"]

@@ -12,6 +12,7 @@ EXAMPLES = ROOT / "examples/workflows"
 GRAPH = (EXAMPLES / "custom.yml").read_bytes()
 
 
+@pytest.mark.covers("F5.09")
 def test_the_first_form_still_means_the_race_it_always_meant() -> None:
     loaded = load_workflow((EXAMPLES / "race_f1_19.yml").read_bytes(), "race.yml")
     assert loaded.name == "fix-parser"

@@ -67,6 +67,7 @@ def test_a_pattern_is_the_graph_that_it_says(name: str) -> None:
     assert all(node.checks for node in made.racers)
 
 
+@pytest.mark.covers("F5.07")
 def test_an_unknown_pattern_is_an_error_and_never_another_one() -> None:
     with pytest.raises(RefusedError, match="there are: blackboard, consensus") as caught:
         compile_pattern("swarm", Cast({}))
