@@ -3,11 +3,12 @@
 from bot.github.errors import GitHubError
 from bot.ledgers import Ledgers, RecordedWinner
 from bot.ports import Purse
-from execution.artifacts import PLAN, Approved, Plan
+from execution.artifacts import PLAN, Approved, Picked, Plan
 from execution.reservations import Reservations
 from execution.runs import Run
 from execution.spending import caps_of, worst_case
 from execution.stages.admit import approve, spent_so_far
+from execution.stages.pick import pick
 from execution.world import World
 
 
@@ -34,6 +35,15 @@ class RecordDesk:
             LedgerError, GitHubError: it could not be recorded; asking again records it once.
         """
         return await approve(self._world, run_id, by)
+
+    async def pick(self, run: Run, agent: str, by: str, why: str) -> Picked:
+        """Put another admissible candidate in the winner's place.
+
+        Raises:
+            RunProblem: it cannot be, and the text says why.
+            LedgerError, GitHubError: a step failed; asking again goes on from there.
+        """
+        return await pick(self._world, run.id, agent, by, why)
 
     async def purse(self, run: Run) -> Purse | None:
         """A run's money, None before it has a plan."""

@@ -179,12 +179,15 @@ class _Publisher:
 
 
 def _winner(git_dir: Path, run: str) -> tuple[str | None, dict[str, str]]:
-    """Tree and scores on the run's OPTR_SELECTED line; the branch has been verified."""
-    wanted = f"{run}/{EntryType.OPTR_SELECTED}"
+    """The winner's tree, a person's pick before the selection's, and the scores; the branch has been verified."""
+    wanted, override = f"{run}/{EntryType.OPTR_SELECTED}", f"{run}/{EntryType.OPTR_PICKED}/"
+    picked: list[str] = []
     trees: list[str] = []
     scores: dict[str, str] = {}
 
     def read(entry: Entry, _full: object, _chain: object) -> None:
+        if entry.id.startswith(override) and isinstance(tree := entry.record.get("tree"), str):
+            picked.append(tree)
         if entry.id == wanted and isinstance(tree := entry.record.get("tree"), str):
             trees.append(tree)
             listed = entry.record.get("scores")
@@ -195,4 +198,5 @@ def _winner(git_dir: Path, run: str) -> tuple[str | None, dict[str, str]]:
     tip = repository.tip(DATALAKE_REF)
     if tip is not None:
         scan(BranchSource(repository, tip), read)
-    return (trees[0] if len(trees) == 1 else None), scores
+    selected = trees[0] if len(trees) == 1 else None
+    return (picked[-1] if picked and selected else selected), scores

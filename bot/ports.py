@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
-from execution.artifacts import Approved, Plan
+from execution.artifacts import Approved, Picked, Plan
 from execution.result import RunResult
 from execution.runs import Run
 from execution.spending import Scope
@@ -111,6 +111,10 @@ class GitHub(Protocol):
         """React to an issue, or to one of its comments; again is a no-op."""
         ...
 
+    async def close_pull_request(self, repository: str, number: int) -> None:
+        """Close a pull request of ours unmerged; again is a no-op."""
+        ...
+
     async def pull_request(self, repository: str, number: int) -> Mapping[str, Any]:
         """The pull request as GitHub's REST API shows it."""
         ...
@@ -189,6 +193,14 @@ class Desk(Protocol):
 
     async def approve(self, run_id: str, by: str) -> Approved | None:
         """Record a person's approval of a plan; None when the run does not wait for one."""
+        ...
+
+    async def pick(self, run: Run, agent: str, by: str, why: str) -> Picked:
+        """Put another admissible candidate in the winner's place.
+
+        Raises:
+            RunProblem: it cannot be, and the text says why.
+        """
         ...
 
     async def purse(self, run: Run) -> Purse | None:

@@ -27,6 +27,7 @@ SELECTION = "selection"
 RECORDED = "recorded"
 RESULT = "result"
 APPROVED = "approved"
+PICKED = "picked"
 
 
 def token_name(node: str) -> str:
@@ -135,6 +136,26 @@ class Approved(Record):
 
     by: str
     approved_ms: int
+
+
+class Picked(Record):
+    """A person's override of the selection, the newest one.
+
+    Attributes:
+        agent: whose candidate.
+        by, why: the person, and what they said.
+        commit, tree: of the candidate.
+        replaces: the pull request that stood there before.
+        picked_ms: milliseconds since the epoch.
+    """
+
+    agent: str
+    by: str
+    why: str
+    commit: str
+    tree: str
+    replaces: int
+    picked_ms: int
 
 
 class BaseMeasured(Record):

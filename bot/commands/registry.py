@@ -12,6 +12,7 @@ from bot.commands import (
     explain,
     help,  # noqa: A004 - the command's own name
     pause,
+    pick,
     plan,
     reject,
     rerun,
@@ -37,6 +38,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             approve,
             reject,
             correct,
+            pick,
             cancel,
             rerun,
             pause,

@@ -56,6 +56,14 @@ class InstallationView:
         place = f"comments/{comment}" if comment is not None else str(issue)
         await self._client(repository).post(f"/repos/{repository}/issues/{place}/reactions", data={"content": content})
 
+    async def close_pull_request(self, repository: str, number: int) -> None:
+        """Close a pull request unmerged; again is a no-op.
+
+        Raises:
+            GitHubError: GitHub refused.
+        """
+        await self._client(repository).patch(f"/repos/{repository}/pulls/{number}", data={"state": "closed"})
+
     async def pull_request(self, repository: str, number: int) -> Mapping[str, Any]:
         """The pull request as GitHub's REST API shows it.
 

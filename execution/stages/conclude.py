@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from execution.artifacts import PLAN, RECORDED, RESULT, Plan, Recorded
+from execution.artifacts import PICKED, PLAN, RECORDED, RESULT, Picked, Plan, Recorded
 from execution.redaction import secrets_of
 from execution.result import RunResult
 from execution.runs import Run
@@ -76,6 +76,8 @@ async def _record_closing(
             when_ms=now_ms,
         )
         body["wrap"] = made.model_dump(mode="json")
+    if (picked := world.store.find(run.id, PICKED, Picked)) is not None:
+        body["pickedOptr"] = picked.agent
     # One id for every way to close, so that a run can hold one closing line only.
     draft = Draft(
         id=f"{run.id}/WRAP", type=str(kind), workflow=plan.workflow, run=run.id, actor=by, timestamp=now_ms, body=body

@@ -8,12 +8,14 @@ from pydantic import BaseModel
 from execution.account import Finished, account
 from execution.artifacts import (
     CROSS,
+    PICKED,
     PLAN,
     RECORDED,
     RESULT,
     SELECTION,
     CrossVotes,
     Judged,
+    Picked,
     Plan,
     Recorded,
     Reviewed,
@@ -64,7 +66,7 @@ def current(world: World, run_id: str) -> RunResult:
         recorded=store.find(run_id, RECORDED, Recorded),
         cross=(store.find(run_id, CROSS, CrossVotes) or CrossVotes()).votes,
     )
-    result = account(run, finished, world.sandbox.name)
+    result = _overridden(account(run, finished, world.sandbox.name), store.find(run_id, PICKED, Picked))
     if (shown := store.find(run_id, RESULT, RunResult)) is not None:
         result = result.model_copy(update={"links": shown.links, "receipt": shown.receipt or result.receipt})
     return result
@@ -99,6 +101,15 @@ def _flow(world: World, run_id: str, plan: Plan) -> RunResult:
     if (shown := store.find(run_id, RESULT, RunResult)) is not None:
         result = result.model_copy(update={"links": shown.links, "receipt": result.receipt or shown.receipt})
     return result
+
+
+def _overridden(result: RunResult, picked: Picked | None) -> RunResult:
+    """The account with a person's pick in the winner's place."""
+    if picked is None:
+        return result
+    why = f"{picked.by} picked {picked.agent} instead of {result.winner}: {picked.why}"
+    changes = {"winner": picked.agent, "commit": picked.commit, "tree": picked.tree, "why": (why,)}
+    return result.model_copy(update={**changes, "branch": f"{result.branch}-{picked.agent}"})
 
 
 def _found(store: Store, run_id: str, nodes: Sequence[str], name: Callable[[str], str], kind: type[M]) -> dict[str, M]:

@@ -9,7 +9,7 @@ from typing import Any
 from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
 from bot.ports import Context, Purse, Reaction
-from execution.artifacts import Approved, Plan
+from execution.artifacts import Approved, Picked, Plan
 from execution.problems import RunProblem
 from execution.result import RunResult
 from execution.runs import Run
@@ -55,6 +55,9 @@ class SimulatedGitHub:
     async def react(self, repository: str, *, issue: int, comment: int | None, content: Reaction) -> None:
         if (issue, comment, content) not in self.reactions:
             self.reactions.append((issue, comment, content))
+
+    async def close_pull_request(self, repository: str, number: int) -> None:
+        self.pulls[number] = {**self.pulls[number], "state": "closed"}
 
     async def pull_request(self, repository: str, number: int) -> Mapping[str, Any]:
         return self.pulls[number]
@@ -172,6 +175,9 @@ class SimulatedDesk:
 
     async def approve(self, run_id: str, by: str) -> Approved | None:
         return self.approved.get(run_id)
+
+    async def pick(self, run: Run, agent: str, by: str, why: str) -> Picked:
+        raise RunProblem(f"{agent} took no part", code="POLICY_DENIED")
 
     async def purse(self, run: Run) -> Purse | None:
         return None

@@ -296,18 +296,8 @@ def test_the_page_is_made_from_the_declarations() -> None:
 
 def test_every_example_works_and_every_usage_names_its_command() -> None:
     reading = ["help", "status", "plan", "explain", "compare", "budget"]
-    assert list(COMMANDS) == [
-        *reading,
-        "verify",
-        "run",
-        "approve",
-        "reject",
-        "correct",
-        "cancel",
-        "rerun",
-        "pause",
-        "resume",
-    ]
+    writing = ["verify", "run", "approve", "reject", "correct", "pick", "cancel", "rerun"]
+    assert list(COMMANDS) == [*reading, *writing, "pause", "resume"]
     for command in COMMANDS.values():
         parsed = parse_comment(command.example, COMMANDS)
         assert isinstance(parsed, Invocation)
