@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.optr-ready
 
-.PHONY: setup demo serve test bench crash-ledger verify-ledger check format lock docs readme clean
+.PHONY: interleave setup demo serve test bench crash-ledger verify-ledger check format lock docs readme clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## prepare .venv with hash-locked dependencies
@@ -29,6 +29,9 @@ test: $(STAMP)  ## every test but the long proofs named in docs/testing.md
 bench: $(STAMP)  ## the ledger's costs side by side (docs/benchmarks.md); OPTR_BENCH_SIZES=1000,20000 makes it short
 	$(BIN)/python -m benchmarks.bench_ledger
 	$(BIN)/python -m benchmarks.bench_clean_room
+
+interleave: $(STAMP)  ## seeded orders of events around runs, many of them (docs/testing.md)
+	OPTR_TEST_SEEDS=5000 $(BIN)/pytest tests/bot/test_interleavings.py
 
 crash-ledger: $(STAMP)  ## the long form of the ledger's crash proofs (docs/testing.md)
 	OPTR_CRASH_ROUNDS=20 OPTR_HYPOTHESIS=nightly $(BIN)/pytest tests/ledger/test_killed_writers.py tests/ledger/test_ledger_machine.py
