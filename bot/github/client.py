@@ -19,6 +19,7 @@ from bot.github.errors import Call, GitHubError, GitHubErrorCode, from_gidgethub
 from bot.github.etags import EtagCache
 from bot.github.pace import Pace
 from bot.github.policy import RATE_LIMIT_WAIT_S_MAX, SAFE_METHODS, Answer, judge, rate_limit_wait
+from execution import crashpoints
 
 API_VERSION = "2022-11-28"
 USER_AGENT = "optr"
@@ -159,6 +160,8 @@ class GitHubClient(GitHubAPI):
         whole = {**headers, "authorization": credential, "x-github-api-version": API_VERSION}
         started = time.monotonic()
         answer = await self._send(call.method, url, whole, body)
+        if call.method not in SAFE_METHODS:
+            crashpoints.count("github_write")
         duration_ms = int((time.monotonic() - started) * 1000)
         remaining = answer.headers.get("x-ratelimit-remaining", "")
         self.last = Exchange(

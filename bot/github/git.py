@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bot.github.errors import Call, GitHubError, GitHubErrorCode
 from bot.github.turns import Turns
+from execution import crashpoints
 from execution.gitcmd import GitError, run_git
 
 DATALAKE_REF = "refs/heads/datalake"
@@ -210,6 +211,7 @@ def push_commit(git_dir: Path, url: str, environment: Mapping[str, str], commit:
     refspec = f"{checked_commit(commit)}:{ref}"
     try:
         run_git(git_dir, "push", "--quiet", url, refspec, env=environment, timeout_s=TRANSFER_S_MAX)
+        crashpoints.count("git_push")
     except GitError as error:
         tip = _remote_tip(git_dir, url, environment, ref)
         if tip == commit:
