@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -136,6 +136,8 @@ def build_agent(profile: Profile, access: ModelAccess) -> Agent:
 
 def grants(profile: Profile, access: ModelAccess) -> tuple[str, ...]:
     """What the operator granted to an agent that can run and readers of the run should know, one sentence each."""
+    if profile.type is AgentType.COMMAND:
+        return tuple(_command_grants(profile))
     if profile.type is not AgentType.MS_COPILOT_STRIDE:
         return ()
     told = (
@@ -144,6 +146,17 @@ def grants(profile: Profile, access: ModelAccess) -> tuple[str, ...]:
         f"the operator allows it with {WORKIQ_ALLOW_VARIABLE}=1."
     )
     return (told,)
+
+
+def _command_grants(profile: Profile) -> Iterator[str]:
+    if profile.network:
+        yield (
+            f"Agent '{profile.name}' worked with the network, and could send out whatever it saw; "
+            f"the operator allows it with {AGENT_NETWORK_VARIABLE}=1."
+        )
+    if profile.env:
+        names = ", ".join(profile.env)
+        yield f"Agent '{profile.name}' was handed {names}; the operator allows it with {AGENT_ENV_VARIABLE}."
 
 
 def limits_for(profile: Profile, environ: Mapping[str, str]) -> Limits:

@@ -35,6 +35,7 @@ from execution.records import Candidate
 from execution.redaction import Secrets, secrets_of
 from execution.result import Receipt
 from execution.runs import Run, Source
+from execution.sandbox import unconfined
 from execution.stages import outputs, trail
 from execution.winner import commit_patch
 from execution.world import World
@@ -78,6 +79,7 @@ async def record_plan(world: World, run_id: str) -> Receipt:
             "baseCommit": plan.base_commit,
             "agents": [profile.name for profile in plan.profiles.values()],
             "sandbox": world.sandbox.name,
+            **({"network": online} if (online := _online(plan)) else {}),
             **({"prepareNetwork": plan.prepare_network} if plan.config.prepare else {}),
             **({"reviewers": [profile.name for profile in plan.reviewers.values()]} if plan.reviewers else {}),
         },
@@ -90,6 +92,11 @@ async def record_plan(world: World, run_id: str) -> Receipt:
     receipt = receipt_of(appended, draft.id)
     world.store.put(run_id, PLAN_RECORDED, PlanRecorded(receipt=receipt, recorded_ms=world.now_ms()))
     return receipt
+
+
+def _online(plan: Plan) -> list[str]:
+    """The agents that the operator lets have the network."""
+    return [one.name for one in (*plan.profiles.values(), *plan.workers.values()) if one.network]
 
 
 async def record(world: World, run_id: str) -> Recorded:
@@ -248,7 +255,7 @@ def compliance_of(run: Run, story: outputs.Story, decision: outputs.Decision, se
         Fact.OUTPUTS_RECORDED: (True, decided),
         Fact.SELECTION_RECORDED: (True, decided),
         Fact.LEDGER_SIGNED: (True, decided),
-        Fact.SANDBOXED: (True, planned),
+        Fact.SANDBOXED: (unconfined.WARNING not in story.plan.warnings, planned),
         Fact.CHECKS_PASSED: (winner is not None and bool(winner.checks), decided),
         Fact.STATIC_SCAN_PASSED: (winner is not None and "secure" in winner.invariants, decided),
     }

@@ -70,11 +70,12 @@ def test_every_setting_is_in_the_table_and_no_other_is_named() -> None:
         "OPTR_BENCH_SIZES",
         "OPTR_BENCH_ROUNDS",
     }
+    handed = {"OPTR_INTENT"}  # to agents of type command, by OPTR itself
     secrets = {"OPTR_LEDGER_KEY", "OPTR_NEW_LEDGER"}  # of the repository, for the workflow `optr`
     types = {f"{entry}" for entry in EntryType}
     for path in pages():
         named = set(re.findall(r"\bOPTR_[A-Z][A-Z_]*[A-Z]\b", text(path)))
-        assert named <= listed | lane | secrets | types, path.name
+        assert named <= listed | lane | handed | secrets | types, path.name
 
 
 def test_every_slash_command_is_on_its_page() -> None:

@@ -14,6 +14,15 @@ from bot.cli.fields import members
 from execution.result import RunResult
 from tests.e2e.cli_kit import Bench, Ran, make_bench, on_terminal, write
 
+ONLINE = """---
+name: online
+type: command
+command: [sh, -c, 'test "$GREETING" = hello && sed -i s/-/+/ calc.py']
+env: [GREETING]
+network: true
+---
+Mends the sum, and could ask around.
+"""
 HOSTILE = r"printf '\033]0;owned\007\033[31m\302\233 | `x` [a](b)\n' >&2; exit 9"
 
 
@@ -182,6 +191,27 @@ def test_a_run_without_a_sandbox_says_so_in_its_record_and_to_its_reader(tmp_pat
     assert "OPTR_SANDBOX=none" in ran.out
     planned = json.loads(bench.git("show", "datalake:datalake/ledger.jsonl").splitlines()[0])
     assert (planned["type"], planned["sandbox"]) == ("MAEG_CREATED", "none")
+    assert "network" not in planned
+    compliance = json.loads(bench.git("show", "datalake:datalake/workflows/open/compliance.json"))
+    (control,) = (one for one in compliance["controls"] if one["control"] == "A.9.4")
+    assert "sandboxed" in control["missing"]
     refused = bench.execute("other", "--agents", "mender", OPTR_SANDBOX="container")
     assert refused.code == 4
     assert "OPTR_SANDBOX_IMAGE" in refused.err
+
+
+def test_the_network_is_granted_by_the_operator_and_stands_in_the_record(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    write(bench.repo, {".github/agents/online.agent.md": ONLINE})
+    bench.commit("Add an agent that asks for the network")
+    refused = bench.execute("no", "--agents", "online", OPTR_AGENT_ENV="GREETING", GREETING="hello")
+    assert refused.code == 2
+    assert "OPTR_AGENT_NETWORK=1" in refused.err
+    ran = bench.execute(
+        "yes", "--agents", "online", OPTR_AGENT_NETWORK="1", OPTR_AGENT_ENV="GREETING", GREETING="hello"
+    )
+    assert ran.code == 0, ran.err
+    assert "could send out whatever it saw" in ran.out
+    assert "was handed GREETING" in ran.out
+    planned = json.loads(bench.git("show", "datalake:datalake/ledger.jsonl").splitlines()[0])
+    assert planned["network"] == ["online"]

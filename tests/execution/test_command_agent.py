@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from execution.agents.build import AgentUnavailableError, ModelAccess, build_agent
-from execution.agents.profiles import Profile
+from execution.agents.build import AgentUnavailableError, ModelAccess, build_agent, grants
+from execution.agents.profiles import AgentType, Profile, load_profiles
 from execution.ports import Sandbox
 from execution.records import AgentOutcome, Attempt, Limits, Task
 from execution.sandbox.identity import hand_over
@@ -115,3 +115,15 @@ def test_network_is_the_operators_to_grant() -> None:
     with pytest.raises(AgentUnavailableError, match="OPTR_AGENT_NETWORK=1"):
         build_agent(profile, ModelAccess({}))
     build_agent(profile, ModelAccess({"OPTR_AGENT_NETWORK": "1"}))
+
+
+@pytest.mark.parametrize("path", sorted(Path("examples/agents").glob("*.agent.md")), ids=lambda path: path.name)
+def test_an_example_is_a_profile_that_the_operator_must_grant(path: Path) -> None:
+    profile = load_profiles({f".github/agents/{path.name}": path.read_bytes()})[path.name.removesuffix(".agent.md")]
+    assert profile.type is AgentType.COMMAND
+    granted = {"OPTR_AGENT_ENV": ",".join(profile.env), "OPTR_AGENT_NETWORK": "1", **dict.fromkeys(profile.env, "x")}
+    assert build_agent(profile, ModelAccess(granted)) is not None
+    assert len(grants(profile, ModelAccess(granted))) == 2
+    for lacking in ("OPTR_AGENT_ENV", "OPTR_AGENT_NETWORK"):
+        with pytest.raises(AgentUnavailableError, match=lacking):
+            build_agent(profile, ModelAccess({**granted, lacking: ""}))
