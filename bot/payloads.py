@@ -123,6 +123,12 @@ class IssueEvent(Event):
     issue: Issue
 
 
+class IssueEdited(IssueEvent):
+    """`issues.edited`; `changes` names what is different now."""
+
+    changes: dict[str, object] = {}
+
+
 class IssueLabeled(IssueEvent):
     """`issues.labeled`."""
 

@@ -37,6 +37,27 @@ def already_running_marker(run: Run) -> str:
     return f"already-running-{run.id}"
 
 
+EDITED_WHILE_WAITING = "the issue was edited while its plan waited for approval"
+
+
+def text_is_frozen(run: Run) -> str:
+    """The issue was edited under a run at work."""
+    return (
+        f"Run `{run.workflow}` goes on with the text that this issue had when it was asked for. "
+        f"`{COMMAND_WORD} cancel`, then `{COMMAND_WORD} run`, starts anew with the text as it is now."
+    )
+
+
+def superseded(run: Run, *, again: bool) -> str:
+    """A plan that waited was superseded by an edit."""
+    then = (
+        "A new run has begun with the text as it is now." if again else f"Set the label `{LABEL}` again to start anew."
+    )
+    return (
+        f"The plan of run `{run.workflow}` waited for approval when this issue was edited, so it was superseded. {then}"
+    )
+
+
 def button_is_over(run: Run) -> str:
     """A button of a state that is over."""
     state = str(run.outcome or run.state).replace("_", " ")

@@ -210,6 +210,41 @@ def test_closing_an_issue_without_a_run_asks_nobody(world: World, payload: Build
     assert (world.github.asked, world.github.comments) == ([], {})
 
 
+# Editing ------------------------------------------------------------------------------------------------------------
+
+
+def _edited(payload: Build, sender: str = "maria", **issue: Any) -> dict[str, Any]:
+    changes = {"body": {"from": "It fails on empty input."}}
+    return payload("edited", sender, issue=_issue(body="It fails on a blank.", **issue), changes=changes)
+
+
+def test_a_run_at_work_keeps_its_text_and_says_so_once(world: World, payload: Build) -> None:
+    _deliver(world, "issues", _labeled(payload))
+    run = world.engine.change(world.engine.only().id, state=RunState.EXECUTING)
+    for _ in range(2):
+        _deliver(world, "issues", _edited(payload, "otto"))
+    assert world.engine.only() == run
+    (said,) = world.github.said()
+    assert "goes on with the text" in said
+    untouched = payload("edited", issue=_issue(), changes={"body": {"from": "x"}})
+    _deliver(world, "issues", untouched)
+    assert len(world.github.comments) == 1
+
+
+@pytest.mark.parametrize(("sender", "runs"), [("maria", 2), ("otto", 1)])
+def test_a_plan_that_waits_is_superseded_by_an_edit(world: World, payload: Build, sender: str, runs: int) -> None:
+    _deliver(world, "issues", _labeled(payload))
+    first = world.engine.change(world.engine.only().id, state=RunState.AWAITING_APPROVAL)
+    for _ in range(2):
+        _deliver(world, "issues", _edited(payload, sender), GUID)
+    assert world.engine.runs[first.id].outcome is RunOutcome.SUPERSEDED
+    assert len(world.engine.runs) == runs
+    assert len(world.github.comments) == 1
+    if runs > 1:
+        second = next(run for run in world.engine.runs.values() if run.id != first.id)
+        assert (second.requester, second.body) == (sender, "It fails on a blank.")
+
+
 # Pull request -------------------------------------------------------------------------------------------------------
 
 
@@ -317,7 +352,7 @@ def test_the_app_subscribes_to_exactly_what_is_handled() -> None:
     subscriptions = all_handlers().subscriptions()
     assert set(subscriptions) == set(EVENTS)
     assert subscriptions["issue_comment"] == ("created",)
-    assert subscriptions["issues"] == ("closed", "labeled")
+    assert subscriptions["issues"] == ("closed", "edited", "labeled")
 
 
 # The gate on what is not a pull request of ours ---------------------------------------------------------------------

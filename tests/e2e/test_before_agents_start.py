@@ -82,3 +82,15 @@ def test_a_run_that_could_cost_too_much_is_refused_before_anything_starts(
     assert lake.types() == ["MAEG_CREATED", "RUN_REFUSED"]
     assert lake.lines()[-1]["code"] == "BUDGET_DENIED"
     service.stop()
+
+
+def test_an_edit_supersedes_a_plan_that_waits(place: Place) -> None:
+    issue = place.ask()
+    place.heard(issue, "Waiting for a maintainer's approval")
+    place.human("ada").patch(f"{place.path}/issues/{issue}", {"body": "Something else."})
+    place.heard_all(issue, f"· issue-{issue} ·", "closed: **superseded**")
+    place.heard(issue, "A new run has begun")
+    place.heard_all(issue, f"· issue-{issue}.2 ·", "Waiting for a maintainer's approval")
+    place.say(issue, "/optr cancel")
+    place.heard_all(issue, f"· issue-{issue}.2 ·", "closed: **cancelled**")
+    assert sorted(place.lake().types()) == ["MAEG_CREATED", "MAEG_CREATED", "RUN_CANCELLED", "RUN_SUPERSEDED"]
