@@ -33,6 +33,7 @@ from execution.runs import Run, Source
 from execution.stages.flow_correct import Asked
 from execution.store import Store
 from execution.world import World
+from governance.codes import ReasonCode
 from governance.states import RunOutcome
 
 RUN_ID_BYTES = 8
@@ -158,7 +159,9 @@ async def _follow(engine: Engine, run: Run) -> RunResult:
     await engine.submit(run)
     result = await _awaited(engine, run)
     if result.outcome is RunOutcome.FAILED and not result.candidates and result.code != INTERNAL:
-        raise SetupProblem(result.problem or "the run could not be planned", code=result.code or "SETUP")
+        raise SetupProblem(
+            result.problem or "the run could not be planned", code=result.code or str(ReasonCode.RUN_FAILED)
+        )
     return result
 
 

@@ -54,11 +54,6 @@ NODE_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "A node saw an input that its mandate does not list by hash.",
             "List every input in the mandate; look for a channel between candidates.",
         ),
-        ReasonCode.DISPATCH_UNKNOWN: (
-            "DISPATCH_UNKNOWN",
-            "The dispatch token was never issued here.",
-            "Start the node again so that it gets a token.",
-        ),
         ReasonCode.DISPATCH_WRONG_RUN: (
             "DISPATCH_WRONG_RUN",
             "The dispatch token belongs to another run.",
@@ -98,11 +93,6 @@ NODE_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "DISPATCH_REUSED",
             "The dispatch token was used before; it works once.",
             "Find out who used it first; run the node again.",
-        ),
-        ReasonCode.DISPATCH_REVOKED: (
-            "DISPATCH_REVOKED",
-            "The dispatch token was revoked before it was used.",
-            "Read the record of the revocation; start a new run if the work is still wanted.",
         ),
     }
 )

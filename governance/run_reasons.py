@@ -9,21 +9,6 @@ _Row = tuple[str, str, str]
 
 RUN_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
     {
-        ReasonCode.REFUSED_PERMISSION: (
-            "REFUSED_PERMISSION",
-            "Who asked has no write permission on the repository, or it could not be established.",
-            "Ask someone with write permission to add the label.",
-        ),
-        ReasonCode.REFUSED_SENDER: (
-            "REFUSED_SENDER",
-            "The request came from a bot or an App.",
-            "Let a person add the label.",
-        ),
-        ReasonCode.REFUSED_LIMIT: (
-            "REFUSED_LIMIT",
-            "A limit on runs, size or spending was reached.",
-            "Wait for running work to end, or ask the operator to raise the limit.",
-        ),
         ReasonCode.REFUSED_APPROVAL: (
             "REFUSED_APPROVAL",
             "The run needed an approval and a person denied it.",
@@ -33,11 +18,6 @@ RUN_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "POLICY_REFUSED",
             "Policy does not allow this request, or publishing this winner.",
             "Ask `optr policy explain`; policy comes from the base branch and the operator only.",
-        ),
-        ReasonCode.SETUP: (
-            "SETUP",
-            "The run could not be planned.",
-            "Read the problem that the run names.",
         ),
         ReasonCode.REPOSITORY_MISSING: (
             "REPOSITORY_MISSING",
@@ -74,11 +54,6 @@ RUN_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "An agent lacks what it needs to run, such as a key.",
             "Give it what the message names, or leave it out.",
         ),
-        ReasonCode.SANDBOX_MISSING: (
-            "SANDBOX_MISSING",
-            "No sandbox that is allowed here works on this machine.",
-            "Install bubblewrap, or configure another backend.",
-        ),
         ReasonCode.VERIFIER_INFRA: (
             "VERIFIER_INFRA",
             "A check could not be run: a fault of the verifier, not of an agent.",
@@ -103,16 +78,6 @@ RUN_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "RUN_FAILED",
             "The run could not be finished for a reason outside the candidates.",
             "Read the problem that the run names; start it again.",
-        ),
-        ReasonCode.RUN_CANCELLED: (
-            "RUN_CANCELLED",
-            "A person cancelled the run.",
-            "Start again when it is wanted.",
-        ),
-        ReasonCode.RUN_SUPERSEDED: (
-            "RUN_SUPERSEDED",
-            "A newer run of the same request took its place.",
-            "Follow the newer run.",
         ),
         ReasonCode.RUN_EXPIRED: (
             "RUN_EXPIRED",

@@ -17,7 +17,7 @@ from ledger.keys import Signer
 
 PUBLISH = "publish"
 ORCHESTRATOR = "orchestrator:optr"
-RUN_LASTS_MS = 7 * 24 * 3_600_000  # a run that waits longer for its machine has to be asked for again
+RUN_LASTS_MS = 30 * 24 * 3_600_000  # longer than a plan may wait for its approval
 
 PATHS_NAME = "paths"
 BUDGET_NAME = "budget_microusd"
