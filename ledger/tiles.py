@@ -3,6 +3,10 @@
 Hash tiles are written full and partial, as the standard asks. Of entry bundles only full ones are written: the newest
 lines are in the segments already, and a partial bundle would make each append rewrite up to 256 lines.
 Partial tiles stay until their full tile is written, then the whole `.p` directory goes.
+
+    tile/0/000.p/2           <32 bytes: leaf hash 0><32 bytes: leaf hash 1>
+    tile/1/000               <32 bytes: root over leaves 0 to 255>...
+    tile/entries/x001/234    <2 bytes, big-endian: length><that many bytes: a line>...
 """
 
 import re
@@ -43,6 +47,23 @@ def bundle(lines: Sequence[bytes]) -> bytes:
     """Return the entry bundle of `lines`: each with its length before it."""
     lengths = [len(line).to_bytes(LENGTH_BYTES, "big") for line in lines]
     return b"".join(chain.from_iterable(zip(lengths, lines, strict=True)))
+
+
+def parse_bundle(data: bytes) -> list[bytes]:
+    """Read an entry bundle back into its lines, strictly.
+
+    Raises:
+        ProofError: it ends within an entry, or an entry is empty.
+    """
+    lines, at = [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + LENGTH_BYTES], "big")
+        line = data[at + LENGTH_BYTES : at + LENGTH_BYTES + size]
+        if not size or len(line) != size:
+            raise ProofError(f"the bundle's entry at byte {at} is empty or cut off")
+        lines.append(line)
+        at += LENGTH_BYTES + size
+    return lines
 
 
 class Edge:
