@@ -79,6 +79,11 @@ RUN_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "The run could not be finished for a reason outside the candidates.",
             "Read the problem that the run names; start it again.",
         ),
+        ReasonCode.RUN_SUPERSEDED: (
+            "RUN_SUPERSEDED",
+            "A newer request took the place of this run.",
+            "Look at the newer run.",
+        ),
         ReasonCode.RUN_EXPIRED: (
             "RUN_EXPIRED",
             "The run's deadline passed while it waited.",
