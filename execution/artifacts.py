@@ -23,6 +23,7 @@ AUTHORITY = "authority"
 POLICY = "policy"
 BASELINE = "baseline"
 CROSS = "cross"
+ENOUGH = "enough"
 SELECTION = "selection"
 RECORDED = "recorded"
 RESULT = "result"
@@ -88,6 +89,7 @@ class Plan(Record):
         planned_ms: milliseconds since the epoch.
         prepare_network: whether the operator lets `prepare` have the network.
         workers: profiles of a workflow's nodes that cannot be the result, by node id.
+        waves: node ids of a race in the order they start; empty for all at once.
     """
 
     intent: Intent
@@ -109,6 +111,7 @@ class Plan(Record):
     prepare_network: bool = False
     reviewers: dict[str, Profile] = Field(default_factory=dict)
     workers: dict[str, Profile] = Field(default_factory=dict)
+    waves: tuple[tuple[str, ...], ...] = ()
 
     @property
     def is_flow(self) -> bool:
@@ -185,6 +188,13 @@ class Dispatched(Record):
     dispatched_ms: int
     denied: str = ""
     denial: str = ""
+
+
+class Enough(Record):
+    """Whose candidate was good enough to start nobody else, and its score; both empty when nobody's was."""
+
+    agent: str = ""
+    score: str = ""
 
 
 class Issued(Record):

@@ -149,6 +149,29 @@ class Review(Part):
         return self
 
 
+class Race(Part):
+    """Who starts when, and when nobody else has to. By default all start together and all are judged.
+
+    Attributes:
+        at_once: agents that work at the same time; the others wait until those are judged. None: all.
+        order: listed starts agents as `agents` names them; cheapest_first by their models' prices, commands first.
+        enough: the score at which no further agent starts, on the profile's own scale; needs `at_once`, and no
+            reviewers.
+    """
+
+    at_once: int | None = Field(default=None, ge=1, le=16)
+    order: Literal["listed", "cheapest_first"] = "listed"
+    enough: str | None = Field(default=None, pattern=r"^\d{1,4}(\.\d{1,4})?$")
+
+    @model_validator(mode="after")
+    def _in_waves(self) -> "Race":
+        if self.at_once is None and (self.enough is not None or self.order != "listed"):
+            raise ValueError(
+                "order and enough need at_once: when all start together, nothing is left to order or to spare"
+            )
+        return self
+
+
 class PatchRules(Part):
     """What a patch may be.
 
@@ -192,6 +215,7 @@ class Config(Part):
     checks: tuple[Check, ...] = ()
     prepare: Prepare | None = None
     scoring: Scoring = Scoring()
+    race: Race = Race()
     review: Review = Review()
     patch: PatchRules = PatchRules()
     budget: Budget = Budget()

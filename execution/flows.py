@@ -31,6 +31,7 @@ from execution.stages.record import record, record_plan
 from execution.stages.review import admit_reviewer, review
 from execution.steps import step
 from execution.underway import UnderWay
+from execution.waves import run_waves
 from execution.world import World
 from governance.codes import ReasonCode
 from governance.states import RunOutcome, RunState
@@ -120,13 +121,7 @@ async def _run(world: World, run_id: str, flows: tuple[NodeFlow, NodeFlow, NodeF
     if made.is_flow:
         await carry_out(world, run_id, made, work_flow)
         return
-    handles = []
-    for node in made.graph.racers:
-        with SetWorkflowID(f"{run_id}.{node.id}"):
-            handles.append(await DBOS.start_workflow_async(node_flow, run_id, node.id))
-    await step("show_start", show, world, run_id)
-    problems = [await handle.get_result(polling_interval_sec=0.1) for handle in handles]
-    raise_first(problems)
+    await run_waves(world, run_id, made, node_flow)
     await step("cross_vote", _cross_vote, world, run_id, preemptible=True)
     if made.reviewers:
         await step("verifying", _move, world, run_id, RunState.VERIFYING)

@@ -25,6 +25,7 @@ class AgentOutcome(StrEnum):
     AUTH = "agent_auth"
     BUDGET = "budget_denied"
     POLICY = "policy_denied"
+    SPARED = "not_started"
 
 
 class Given(Record):

@@ -118,7 +118,8 @@ def spent(
     total = 0
     for node, profile in _parts(plan):
         limit = plan.limits[node].cost_microusd
-        if not can_spend(profile) or dispatched.get(node) is None:
+        permission = dispatched.get(node)
+        if not can_spend(profile) or permission is None or permission.denied:
             continue
         if (attempt := tried.get(node)) is not None:
             total += _cost([attempt.candidate.attempt.usage], profile, limit, policy)

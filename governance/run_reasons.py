@@ -119,6 +119,11 @@ CANDIDATE_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "Policy does not allow what the agent asked for.",
             "Read the policy that is named; policy comes from the base branch and the operator only.",
         ),
+        ReasonCode.AGENT_SPARED: (
+            "AGENT_SPARED",
+            "The agent was never started, because an earlier candidate was good enough.",
+            "Raise or drop `race.enough` in `.github/optr.yml` to hear all agents.",
+        ),
         ReasonCode.NO_PATCH: (
             "NO_PATCH",
             "There is no change to judge.",

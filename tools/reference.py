@@ -23,6 +23,7 @@ _MEANINGS = {  # by key, where the model's docstring speaks to programmers
     "scoring.weights.time_to_value": "share of the time until verified",
     "scoring.weights.execution": "share of the time the agent worked",
     "scoring.weights.preference": "share of the agent's name",
+    "race": "who starts when, and when nobody else has to",
     "type": "what it is reached through",
     "limits": "bounds of one attempt",
 }

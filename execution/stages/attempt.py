@@ -17,7 +17,7 @@ from execution.runs import Run, Source
 from execution.sandbox import SandboxError
 from execution.workspace import Workspace, WorkspaceError, discard, prepare, take_patch
 from execution.world import World
-from governance.codes import RefusedError
+from governance.codes import ReasonCode, RefusedError
 from governance.graph import Capability
 from governance.mandate import Mandate
 from governance.trust.lineage import BUDGET_NAME, STEPS_NAME, TOKENS_NAME
@@ -39,7 +39,9 @@ async def attempt(world: World, run_id: str, node: str) -> Tried:
     plan = world.store.load(run_id, PLAN, Plan)
     dispatched = world.store.load(run_id, token_name(node), Dispatched)
     if dispatched.denied:
-        refused = Attempt(outcome=AgentOutcome.POLICY, error=dispatched.denial, code=dispatched.denied)
+        spared = dispatched.denied == ReasonCode.AGENT_SPARED
+        ended = AgentOutcome.SPARED if spared else AgentOutcome.POLICY
+        refused = Attempt(outcome=ended, error=dispatched.denial, code=dispatched.denied)
         candidate = Candidate(agent=dispatched.token.agent, attempt=refused, patch=b"", execution_ms=0)
         world.store.put(run_id, tried_name(node), Tried(candidate=candidate, executed_ms=world.now_ms()))
         return world.store.load(run_id, tried_name(node), Tried)

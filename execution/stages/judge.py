@@ -36,6 +36,7 @@ _CODES = {
     AgentOutcome.AUTH: "AGENT_AUTH",
     AgentOutcome.BUDGET: "BUDGET_DENIED",
     AgentOutcome.POLICY: "POLICY_DENIED",
+    AgentOutcome.SPARED: "AGENT_SPARED",
 }
 
 

@@ -78,6 +78,7 @@ def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
         "checks": [check.model_dump(mode="json") for check in plan.checks],
         "checksSource": plan.checks_source,
         "prepare": _prepare(plan),
+        **({"race": plan.config.race.model_dump(mode="json"), "waves": plan.waves} if plan.waves else {}),
         "plannedAt": plan.planned_ms,
     }
     return {

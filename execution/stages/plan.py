@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from execution.records import Limits
 from execution.runs import Run, Source
 from execution.sandbox import unconfined
 from execution.stages.flow_plan import Parts, asked_workflow, cast_flow
+from execution.waves import price_of, require_unreviewed, waves_of
 from execution.workflowfile import WorkflowFile
 from execution.world import World
 from execution.yamlfile import ConfigError
@@ -108,7 +110,7 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
     return Plan(
         intent=intent,
         graph=parts.graph,
-        mandates=_mandates(parts.graph, intent, limits, now_ms + _before_ms(parts, limits)),
+        mandates=_mandates(parts.graph, intent, limits, now_ms + _before_ms(config, parts, limits)),
         config=config,
         config_digest=intent.config_digest,
         checks=checks,
@@ -124,8 +126,16 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         planned_ms=now_ms,
         reviewers=parts.judges,
         workers=parts.workers,
+        waves=_waves(world, config, parts),
         prepare_network=config.prepare is not None and may_use_network(world.access.environ),
     )
+
+
+def _waves(world: World, config: Config, parts: Parts) -> tuple[tuple[str, ...], ...]:
+    if parts.graph.pattern or config.race.at_once is None:
+        return ()
+    require_unreviewed(config.race, parts.judges)
+    return waves_of(config.race, parts.racers, price_of(world.access))
 
 
 def _walls(world: World) -> tuple[str, ...]:
@@ -158,10 +168,12 @@ def _flow_parts(world: World, run: Run, workflow: AnyWorkflow, known: dict[str, 
     return cast_flow(world, workflow.graph(run.id), known)
 
 
-def _before_ms(parts: Parts, limits: Mapping[str, Limits]) -> int:
+def _before_ms(config: Config, parts: Parts, limits: Mapping[str, Limits]) -> int:
     """How long the last node may have to wait for those before it, and in a workflow for a person's correction."""
     if not parts.graph.pattern:
-        return _longest_ms(limits[node] for node in parts.judges)
+        waves = math.ceil(len(parts.racers) / (config.race.at_once or len(parts.racers)))
+        waiting = (waves - 1) * (_longest_ms(limits[node] for node in parts.racers) + VERIFY_SLACK_MS)
+        return waiting + _longest_ms(limits[node] for node in parts.judges)
     return FLOW_WAITS_MS
 
 

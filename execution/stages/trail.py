@@ -104,7 +104,7 @@ def _ended(story: Story, node: str) -> tuple[str, ActResult, str, int] | None:
     if (tried := story.tried.get(node)) is not None:
         attempt = tried.candidate.attempt
         completed = ActResult.SUCCESS if attempt.outcome is AgentOutcome.COMPLETED else ActResult.FAILURE
-        refused = attempt.outcome is AgentOutcome.POLICY
+        refused = attempt.outcome in {AgentOutcome.POLICY, AgentOutcome.SPARED}
         return "attempt", ActResult.DENIED if refused else completed, attempt.code, tried.executed_ms
     reviewed = story.reviewed.get(node)
     if reviewed is None or dispatched is None:
