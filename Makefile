@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.optr-ready
 
-.PHONY: interleave setup demo serve test bench crash-ledger verify-ledger check format lock docs readme clean
+.PHONY: interleave setup demo serve test bench crash faults crash-ledger verify-ledger check format lock docs readme clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## prepare .venv with hash-locked dependencies
@@ -33,18 +33,27 @@ bench: $(STAMP)  ## the ledger's costs side by side (docs/benchmarks.md); OPTR_B
 interleave: $(STAMP)  ## seeded orders of events around runs, many of them (docs/testing.md)
 	OPTR_TEST_SEEDS=5000 $(BIN)/pytest tests/bot/test_interleavings.py
 
+crash: $(STAMP)  ## kill the App at every point, twice, and at random, on both databases (docs/reliability.md)
+	$(BIN)/python -m tools.node_setup
+	OPTR_CRASH_ALL=1 OPTR_CRASH_KILLS=$(or $(KILLS),200) $(BIN)/pytest -vv -n 2 tests/e2e/test_kill_and_restart.py
+
+faults: $(STAMP)  ## every fault at every call of a run (docs/reliability.md)
+	$(BIN)/python -m tools.node_setup
+	OPTR_FAULTS_ALL=1 $(BIN)/pytest -vv tests/e2e/test_faulty_github.py
+
 crash-ledger: $(STAMP)  ## the long form of the ledger's crash proofs (docs/testing.md)
 	OPTR_CRASH_ROUNDS=20 OPTR_HYPOTHESIS=nightly $(BIN)/pytest tests/ledger/test_killed_writers.py tests/ledger/test_ledger_machine.py
 
 verify-ledger: $(STAMP)  ## the long form of the proofs that no changed byte goes unnoticed (docs/testing.md)
 	OPTR_FLIPS=$(or $(FLIPS),1) OPTR_HYPOTHESIS=nightly $(BIN)/pytest tests/ledger/test_sweep.py tests/ledger/test_verify_options.py
 
-check: $(STAMP)  ## ruff, mypy strict, import layers, size gate
+check: $(STAMP)  ## ruff, mypy strict, import layers, size gate, the rules of durable workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/size_gate.py
+	$(BIN)/python -m tools.flow_lint
 
 docs: $(STAMP)  ## write the parts of the documentation that are made from code
 	$(BIN)/python -m tools.docs

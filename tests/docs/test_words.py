@@ -64,6 +64,8 @@ def test_every_setting_is_in_the_table_and_no_other_is_named() -> None:
     assert listed == {setting.variable for setting in TABLE}
     lane = {
         "OPTR_CRASH_ALL",
+        "OPTR_CRASH_KILLS",
+        "OPTR_FAULTS_ALL",
         "OPTR_CRASH_ROUNDS",
         "OPTR_HYPOTHESIS",
         "OPTR_FLIPS",
