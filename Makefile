@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.optr-ready
 
-.PHONY: interleave setup demo serve test bench crash faults crash-ledger verify-ledger check format lock docs readme clean
+.PHONY: interleave setup demo serve test bench crash faults crash-ledger mutate verify-ledger check format lock docs readme clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## prepare .venv with hash-locked dependencies
@@ -46,6 +46,9 @@ crash-ledger: $(STAMP)  ## the long form of the ledger's crash proofs (docs/test
 
 verify-ledger: $(STAMP)  ## the long form of the proofs that no changed byte goes unnoticed (docs/testing.md)
 	OPTR_FLIPS=$(or $(FLIPS),1) OPTR_HYPOTHESIS=nightly $(BIN)/pytest tests/ledger/test_sweep.py tests/ledger/test_verify_options.py
+
+mutate: $(STAMP)  ## what the tests of PACKAGE=ledger would miss (docs/testing.md); ARGS=--again asks anew about survivors
+	$(BIN)/python -m tools.mutate $(PACKAGE) $(ARGS)
 
 check: $(STAMP)  ## ruff, mypy strict, import layers, size gate, the rules of durable workflows
 	$(BIN)/ruff check .

@@ -1,0 +1,290 @@
+"""How much of a package's code the tests would miss: `make mutate PACKAGE=ledger`.
+
+Each wrong change of `tools/mutants.py` is made in a copy of the repository, and the tests that run the changed function
+are run until one fails. A change that no test notices survives: a missing test, or code that does not matter.
+
+Which tests run which function is measured first, on the unchanged copy; tests that fail there are left out. What a test
+runs in another process is not seen, so a change that only such a test would notice counts as survived: the score is a
+floor.
+Results are kept as they are made; a second call goes on where the first one stopped, and asks only again about
+functions that changed. `--again` asks anew about the survivors, after tests were added.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from select import select
+
+from tools.mutants import Mutant, mutants
+
+OUT = Path("build/mutation")
+SECONDS_MIN = 15.0  # for one mutant, on a busy machine
+SLOWER_MAX = 6.0  # times what its tests took on the unchanged code
+TESTS_SECONDS_MAX = 20.0  # of a mutant's tests, the quickest first; longer ones are left to `make test`
+TEST_SECONDS_MAX = 15.0  # of one test
+MEMORY_BYTES_MAX = 4 * 2**30  # of one mutant's process
+TRACED = "OPTR_MUTATE_TRACED"  # set for the first run: where to write which test runs what
+KILLED, SURVIVED, TIMEOUT, UNTESTED = "killed", "survived", "timeout", "untested"
+
+
+def main() -> int:
+    """Parse the command line, run, print the score and the survivors."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", help="a package at the root, such as ledger")
+    parser.add_argument("--tests", nargs="*", help="test paths; tests/<package> when not given")
+    parser.add_argument("--only", default="", help="modules whose path contains this")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--again", action="store_true", help="measure the tests anew and ask again about survivors")
+    parser.add_argument("--report", action="store_true", help="only print what is known")
+    given = parser.parse_args()
+    os.nice(10)
+    found = [
+        mutant
+        for path in sorted(Path(given.package).rglob("*.py"))
+        if given.only in str(path)
+        for mutant in mutants(str(path), path.read_bytes())
+    ]
+    results = Results(OUT / f"{given.package}.jsonl")
+    if not given.report:
+        wanted = [one for one in found if results.open(one, again=given.again)]
+        if wanted:
+            _run(given.package, given.tests or [f"tests/{given.package}"], wanted, results, given)
+    _report(found, results.load())
+    return 0
+
+
+class Results:
+    """What became of each mutant, one line of JSON each, appended as it is known; the newest line counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._known = self.load()
+
+    def load(self) -> dict[str, str]:
+        """Status by mutant id."""
+        if not self.path.exists():
+            return {}
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        return {line["id"]: line["status"] for line in map(json.loads, lines)}
+
+    def open(self, mutant: Mutant, *, again: bool) -> bool:
+        """Whether the mutant has to be tried."""
+        status = self._known.get(mutant.id)
+        return status is None or (again and status in {SURVIVED, UNTESTED})
+
+    def add(self, mutant: Mutant, status: str) -> None:
+        """Write one result; a single short append, so that several processes may."""
+        line = json.dumps({"id": mutant.id, "status": status, "at": f"{mutant.module}:{mutant.line}"})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def _run(
+    package: str, tests: Sequence[str], wanted: Sequence[Mutant], results: Results, given: argparse.Namespace
+) -> None:
+    traced = OUT / f"{package}.tests.json"
+    with tempfile.TemporaryDirectory(prefix="optr-mutate-") as directory:
+        trees = [_copy(Path(directory) / str(at)) for at in range(given.jobs)]
+        if given.again or not traced.exists():
+            print(f"measuring which of {' '.join(tests)} runs what", flush=True)
+            traced.unlink(missing_ok=True)
+            environ = {**os.environ, TRACED: str(traced.resolve()), "PYTHONDONTWRITEBYTECODE": "1"}
+            command = [sys.executable, "-m", "pytest", *_OPTIONS, "-p", "tools.mutate", *tests]
+            subprocess.run(
+                [*command, "--basetemp", str(trees[0] / ".basetemp")], cwd=trees[0], env=environ, check=False
+            )
+        known = json.loads(traced.read_text(encoding="utf-8"))
+        for name in known["failed"]:
+            print(f"left out, it fails on the unchanged copy: {name}")
+        _preload(known["modules"])
+        print(f"{len(wanted)} mutants to try, {given.jobs} at a time", flush=True)
+        workers = [
+            multiprocessing.get_context("fork").Process(
+                target=_work, args=(tree, wanted[at :: given.jobs], known["tests"], results)
+            )
+            for at, tree in enumerate(trees)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+
+_OPTIONS = ["-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
+
+
+def _copy(tree: Path) -> Path:
+    """What git has of the working tree, as it stands, without its history; node modules are not needed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if Path(name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(name, tree / name)
+    return tree
+
+
+def _preload(modules: Iterable[str]) -> None:
+    """Import what the tests import of others, once, so that each mutant starts from there."""
+    for name in modules:
+        with suppress(Exception):
+            __import__(name)
+
+
+def _work(tree: Path, wanted: Sequence[Mutant], tests: Mapping[str, dict[str, object]], results: Results) -> None:
+    results.path = results.path.resolve()
+    os.chdir(tree)
+    for mutant in wanted:
+        chosen, seconds = _tests_of(mutant, tests)
+        path = tree / mutant.module
+        source = path.read_bytes()
+        path.write_bytes(mutant.apply(source))
+        try:
+            status = _judge(tree, chosen, seconds) if chosen else UNTESTED
+        finally:
+            path.write_bytes(source)
+        results.add(mutant, status)
+
+
+def _tests_of(mutant: Mutant, tests: Mapping[str, dict[str, object]]) -> tuple[list[str], float]:
+    """The tests to run, the quickest first, and how long they took."""
+    place = f"{mutant.module}:{mutant.first_line}"
+    chosen: list[str] = []
+    total = 0.0
+    for name, fact in sorted(tests.items(), key=lambda item: item[1]["seconds"]):
+        ran, seconds = fact["ran"], fact["seconds"]
+        near = place in ran if mutant.first_line else any(one.startswith(f"{mutant.module}:") for one in ran)
+        if near and seconds <= TEST_SECONDS_MAX and total + seconds <= TESTS_SECONDS_MAX:
+            chosen.append(name)
+            total += seconds
+    return chosen, total
+
+
+def _judge(tree: Path, tests: Sequence[str], seconds: float) -> str:
+    """Run the tests in a process of their own that shares what is imported, and end it with all it started."""
+    child = os.fork()
+    if child == 0:
+        _test(tree, tests)
+    watched = os.pidfd_open(child)
+    ended, _, _ = select([watched], [], [], max(SECONDS_MIN, seconds * SLOWER_MAX))
+    os.close(watched)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    shutil.rmtree(tree / ".basetemp", ignore_errors=True)
+    if not ended:
+        return TIMEOUT
+    return SURVIVED if status == 0 else KILLED
+
+
+def _test(tree: Path, tests: Sequence[str]) -> None:
+    import resource  # noqa: PLC0415 - both for the child only
+
+    import pytest  # noqa: PLC0415
+
+    try:
+        os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+        silent = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(silent, stream)
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        os.environ["PYTHONPATH"] = str(tree)
+        sys.path.insert(0, str(tree))
+        status = pytest.main([*_OPTIONS, "-x", "--basetemp", str(tree / ".basetemp"), *tests])
+    except BaseException:  # noqa: BLE001 - whatever a mutant does, it ends here
+        os._exit(1)
+    os._exit(int(status))
+
+
+def _report(found: Sequence[Mutant], status: Mapping[str, str]) -> None:
+    known = [one for one in found if one.id in status]
+    for mutant in known:
+        if status[mutant.id] in {SURVIVED, UNTESTED}:
+            where = f"{mutant.module}:{mutant.line}"
+            print(f"{status[mutant.id]:9}{where:32}{mutant.scope}: {_short(mutant.was)} -> {_short(mutant.becomes)}")
+    for module in sorted({one.module for one in known}):
+        print(f"{module:32}{_figures([status[one.id] for one in known if one.module == module])}")
+    print(f"{'all':32}{_figures([status[one.id] for one in known])}; {len(found) - len(known)} not tried")
+
+
+def _figures(statuses: Sequence[str]) -> str:
+    count = Counter(statuses)
+    noticed = count[KILLED] + count[TIMEOUT]
+    score = f"{noticed / len(statuses):.1%}" if statuses else "nothing"
+    return f"{score:>8} of {len(statuses)}: {', '.join(f'{number} {word}' for word, number in sorted(count.items()))}"
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= 60 else f"{plain[:57]}..."  # noqa: PLR2004 - fits a line
+
+
+# As a pytest plugin of the first run: which functions each test runs in this process, and how long it takes.
+
+_traced: dict[str, dict[str, object]] = {}
+_failed: set[str] = set()
+_ran: set[str] = set()
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Begin a test."""
+    root = f"{Path.cwd()}/"
+    places: dict[object, str] = {}
+
+    def called(frame: object, event: str, _: object) -> None:
+        code = getattr(frame, "f_code", None)
+        if event == "call" and code is not None and code not in places:
+            name = code.co_filename
+            places[code] = f"{name.removeprefix(root)}:{code.co_firstlineno}" if name.startswith(root) else ""
+            _ran.add(places[code])
+
+    _ran.clear()
+    import threading  # noqa: PLC0415 - of the first run only
+
+    sys.setprofile(called)
+    threading.setprofile(called)
+    _traced[nodeid] = {"began": time.monotonic()}
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """End a test."""
+    sys.setprofile(None)
+    seconds = round(time.monotonic() - float(str(_traced[nodeid]["began"])), 3)
+    _traced[nodeid] = {"seconds": seconds, "ran": sorted(one for one in _ran if one and not one.startswith("tests/"))}
+
+
+def pytest_runtest_logreport(report: object) -> None:
+    """Remember what does not pass: it could not tell a mutant from the original."""
+    if getattr(report, "outcome", "") != "passed":
+        _failed.add(str(getattr(report, "nodeid", "")))
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Write what was seen, if the tests could be run."""
+    if exitstatus in {0, 1} and TRACED in os.environ:
+        own = {path.name for path in Path.cwd().iterdir() if path.is_dir()} | {"conftest"}
+        modules = sorted(name for name in sys.modules if name.split(".")[0] not in own)
+        passing = {name: fact for name, fact in _traced.items() if name not in _failed}
+        seen = {"tests": passing, "failed": sorted(_failed), "modules": modules}
+        Path(os.environ[TRACED]).write_text(json.dumps(seen), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
