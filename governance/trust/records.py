@@ -7,6 +7,7 @@ same key may sign.
 
 import hashlib
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -21,6 +22,7 @@ from ledger.note import VerifierKey, check_signature
 
 DEPTH_MAX = 10  # delegations from the person to the act
 CAPABILITIES_MAX = 50  # of one delegation
+SIGNATURES_REMEMBERED = 4096
 
 Actor = Annotated[str, Field(pattern=r"^(installation|human|orchestrator|agent):[^\x00-\x1f\x7f]{1,200}$")]
 Capability = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
@@ -67,13 +69,20 @@ class Signed(Record):
         Raises:
             RefusedError: TRUST_SIGNATURE.
         """
-        try:
-            key = VerifierKey("trust", bytes.fromhex(self.signer))
-            check_signature(key, bytes.fromhex(self.signature), self.message)
-        except NoteError:
+        if not _is_signed(self.signer, self.signature, self.message):
             raise RefusedError(
                 ReasonCode.TRUST_SIGNATURE, f"the signature on {self.record_kind} {self.id[:16]} is wrong"
-            ) from None
+            )
+
+
+@lru_cache(SIGNATURES_REMEMBERED)
+def _is_signed(public: str, signature: str, message: bytes) -> bool:
+    """Whether the key signed the message; a pure fact, asked of the same few records at every act of a run."""
+    try:
+        check_signature(VerifierKey("trust", bytes.fromhex(public)), bytes.fromhex(signature), message)
+    except NoteError:
+        return False
+    return True
 
 
 class Genesis(Signed):
