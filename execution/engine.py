@@ -41,6 +41,7 @@ DELIVERIES_AT_ONCE_MAX = 8
 QUEUE_POLL_SECONDS = 0.25  # each look costs some 4 ms of CPU, all day long
 DELIVERY_ATTEMPTS_MAX = 100
 STOP_GRACE_SECONDS = 5
+PASSING_POLL_SECONDS = 0.1  # DBOS's listener ends at its next look, and a person waits for that
 DONE_STATUS = "SUCCESS"
 FAILED_STATUS = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
@@ -96,6 +97,7 @@ class Engine:
         }
         if self._on_delivery is None:
             config["system_database_engine"] = _passing_journal(self._url)
+            config["notification_listener_polling_interval_sec"] = PASSING_POLL_SECONDS
         if self._leases is not None:
             await asyncio.to_thread(self._leases.beat)  # before any work is ours, or another would take it from us
         DBOS(config=config)
