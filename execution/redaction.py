@@ -1,19 +1,25 @@
 """Keep secrets out of everything that is committed, published or logged.
 
 Two nets: the shapes of well-known credentials, and the exact values of the secrets that this process holds, also as
-base64, hex and percent-encoding. Shapes are a net with holes; the real control is that no secret enters a sandbox.
+base64 (alone or inside a longer text), hex and percent-encoding, whole or split over lines. Shapes are a net with
+holes; the real control is that no secret enters a sandbox.
 """
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
 SECRET_CHARS_MIN = 8  # shorter values would redact ordinary words
 
 # Names of environment variables whose values are secrets.
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?$|TOKEN_BEDROCK$")  # the last is AWS's name
+
+# Where a value can be broken: a line end, then what a diff puts in front of the next line.
+_BREAK = r"\r?\n"
+_DIFF_BREAK = _BREAK + r"[+\- ]?"
 
 # GitHub's installation tokens are `ghs_` plus any length since April 2026; the others as their issuers document them.
 SHAPES = re.compile(
@@ -36,13 +42,20 @@ class Secrets:
         """`text` with every known secret and every secret-shaped word replaced."""
         for form in self._forms:
             text = text.replace(form, REDACTED)
+        for form in self._split_in(text):
+            text = re.sub(f"(?:{_DIFF_BREAK})?".join(map(re.escape, form)), REDACTED, text)
         return SHAPES.sub(REDACTED, text)
 
     def found_in(self, data: bytes) -> bool:
         """Whether a live secret's value stands in `data` in any of its forms."""
         text = data.decode("utf-8", "replace")
-        joined = re.sub(r"\n[+\- ]?", "", text)  # a value split over the lines of a diff
-        return any(form in text or form in joined for form in self._forms)
+        return any(form in text for form in self._forms) or bool(self._split_in(text))
+
+    def _split_in(self, text: str) -> list[str]:
+        """The forms that stand in `text` once its lines are joined, longest first."""
+        # Joined both ways: the mark of a diff is no part of the value, but a value may itself begin a line with `+`.
+        joined = [re.sub(gap, "", text) for gap in (_BREAK, _DIFF_BREAK)] if "\n" in text else []
+        return [form for form in self._forms if any(form in lines for lines in joined)]
 
 
 def names_secret(variable: str) -> bool:
@@ -57,10 +70,20 @@ def secrets_of(environ: Mapping[str, str]) -> Secrets:
 
 def _forms(value: str) -> set[str]:
     raw = value.encode()
-    return {
-        value,
-        quote(value, safe=""),
-        raw.hex(),
-        base64.b64encode(raw).decode().rstrip("="),
-        base64.urlsafe_b64encode(raw).decode().rstrip("="),
-    }
+    quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
+    lower = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in quoted}
+    plain = {value, json.dumps(value)[1:-1], re.sub(_BREAK, "", value)}  # a key of many lines, also in JSON or a diff
+    forms = plain | quoted | lower | {raw.hex(), raw.hex().upper()} | _base64_forms(raw)
+    return {form for form in forms if len(form) >= SECRET_CHARS_MIN}
+
+
+def _base64_forms(raw: bytes) -> set[str]:
+    """The value alone, and as it looks inside a longer text: `user:password` of basic authentication, say."""
+    forms = set()
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        forms.add(encode(raw).decode().rstrip("="))
+        for before, mixed in ((0, 0), (1, 2), (2, 3)):  # bytes ahead, characters that also hold bits of them
+            encoded = encode(bytes(before) + raw).decode()
+            # The last character before padding would hold bits of whatever follows.
+            forms.add((encoded.rstrip("=")[:-1] if encoded.endswith("=") else encoded)[mixed:])
+    return forms

@@ -1,7 +1,8 @@
 """No secret survives on its way to a commit, a comment or a log."""
 
 import base64
-from urllib.parse import quote
+import json
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -21,7 +22,10 @@ ENVIRON = {
     [
         VALUE,
         quote(VALUE, safe=""),
+        quote(VALUE, safe="").replace("%2F", "%2f").replace("%2B", "%2b").replace("%3E", "%3e").replace("%3F", "%3f"),
+        quote_plus(VALUE),
         VALUE.encode().hex(),
+        VALUE.encode().hex().upper(),
         base64.b64encode(VALUE.encode()).decode(),
         base64.urlsafe_b64encode(VALUE.encode()).decode(),
     ],
@@ -61,3 +65,46 @@ def test_a_secret_split_over_diff_lines_is_found() -> None:
     patch = b"+const a = 'correct horse/\n+battery+staple>>>???';\n"
     assert secrets_of(ENVIRON).found_in(patch)
     assert not secrets_of(ENVIRON).found_in(b"+nothing here\n")
+
+
+FORMS = [VALUE, quote(VALUE, safe=""), VALUE.encode().hex(), base64.b64encode(VALUE.encode()).decode().rstrip("=")]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("gap", ["\n", "\r\n", "\n+", "\n-", "\n "])
+def test_a_form_split_at_any_character_is_found_and_replaced(form: str, gap: str) -> None:
+    secrets = secrets_of(ENVIRON)
+    for at in range(1, len(form)):
+        split = form[:at] + gap + form[at:]
+        assert secrets.found_in(split.encode()), at
+        assert secrets.redact(f"<{split}>").startswith(f"<{REDACTED}"), at
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_over_many_lines_is_replaced_and_the_lines_around_it_stay(form: str) -> None:
+    wrapped = "\n".join(form[at : at + 7] for at in range(0, len(form), 7))
+    assert secrets_of(ENVIRON).redact(f"one\n{wrapped}\ntwo\n") == f"one\n{REDACTED}\ntwo\n"
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc", "user:"])
+@pytest.mark.parametrize("after", ["", "z", "yz", "xyz"])
+def test_a_secret_inside_a_longer_base64_text_is_found_and_replaced(before: str, after: str) -> None:
+    secrets = secrets_of(ENVIRON)
+    encoded = base64.b64encode(f"{before}{VALUE}{after}".encode())
+    assert secrets.found_in(encoded)
+    assert REDACTED in secrets.redact(encoded.decode())
+    assert not secrets.found_in(base64.b64encode(f"{before}nothing of the kind{after}".encode()))
+
+
+def test_a_secret_of_many_lines_is_found_in_a_diff_and_in_json() -> None:
+    key = "first line of it\nsecond line of it\nthird line"
+    secrets = secrets_of({"A_PRIVATE_KEY": key})
+    for written in (key, key.replace("\n", "\n+"), key.replace("\n", "\r\n"), json.dumps(key)):
+        assert secrets.found_in(written.encode())
+        assert "second line" not in secrets.redact(written)
+
+
+def test_a_secret_of_line_ends_alone_redacts_nothing_else() -> None:
+    text = "ordinary\nwords\n"
+    assert secrets_of({"A_KEY": "\n" * 9}).redact(text) == text
+    assert not secrets_of({"A_KEY": "\n" * 9}).found_in(text.encode())
