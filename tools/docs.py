@@ -18,6 +18,7 @@ from execution.records import Limits
 from execution.workflowfile import GraphFile, NodePart
 from governance.patterns import PATTERNS
 from governance.states import TRANSITIONS, RunOutcome, RunState
+from tests.attacks import catalogue
 from tools.reference import table
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,6 @@ DEMO_ROW = re.compile(r"\| +(?:\d+|-) \|.*")
 
 # Pages that a module prints.
 WHOLE: Mapping[str, str] = {
-    "docs/attacks.md": "tests.attacks.catalogue",
     "docs/cli.md": "bot.cli.reference",
     "docs/commands.md": "bot.commands",
     "docs/conformance.md": "tools.conformance",
@@ -52,6 +52,11 @@ def config_reference() -> str:
 def profile_reference() -> str:
     """The keys of a profile's front matter, and those of its `limits`."""
     return table(Profile, leave_out=frozenset({"instructions"}), explained_by={LimitsPart: Limits})
+
+
+def hostile_candidates() -> str:
+    """What hostile candidates try, one line each."""
+    return catalogue.table()
 
 
 def pattern_reference() -> str:
@@ -86,6 +91,7 @@ PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("docs/configuration.md", "settings"): settings_table,
     ("docs/configuration.md", "optr.yml"): config_reference,
     ("docs/configuration.md", "profiles"): profile_reference,
+    ("docs/threat-model.md", "hostile candidates"): hostile_candidates,
     ("docs/workflows.md", "patterns"): pattern_reference,
     ("docs/workflows.md", "graph file"): graph_file_reference,
     ("docs/workflows.md", "node"): node_reference,

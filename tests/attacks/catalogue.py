@@ -1,9 +1,8 @@
 """The attack suite as a table: one line for each hostile candidate, naming the test that brings it to court.
 
-`python -m tests.attacks.catalogue` prints the page docs/attacks.md; a test compares the two and looks for every test.
+`make docs` puts the table into docs/threat-model.md; a test compares the two and looks for every test.
 """
 
-import sys
 from dataclasses import dataclass
 
 CANDIDATES = "tests/attacks/test_hostile_candidates.py"
@@ -246,31 +245,14 @@ ATTACKS: tuple[Attack, ...] = (
     ),
 )
 
-_HEADER = """\
-# Hostile candidates
-
-The suite that `make test` runs against real git, real sandboxes and real checks: what a candidate tries, what becomes
-of it, and the test that shows it. Where both sandboxes work, each runs under bubblewrap and under Landlock.
-
-This page is printed by `python -m tests.attacks.catalogue`; a test compares the two and looks for every test it names.
-
-| # | a candidate tries | what becomes of it | test |
-|--:|---|---|---|
-"""
+_HEADER = "| attack | defence | test |\n|---|---|---|\n"
 
 
-def markdown() -> str:
-    """The table as a Markdown page."""
-    return _HEADER + "".join(
-        f"| {number} | {attack.tries} | {attack.becomes} | {_named(attack)} |\n"
-        for number, attack in enumerate(ATTACKS, start=1)
-    )
+def table() -> str:
+    """The attacks as a Markdown table."""
+    return _HEADER + "".join(f"| {attack.tries} | {attack.becomes} | {_named(attack)} |\n" for attack in ATTACKS)
 
 
 def _named(attack: Attack) -> str:
     case = f" [{attack.case}]" if attack.case else ""
-    return f"`{attack.test}{case}` in `{attack.file}`"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())
+    return f"`{attack.file}::{attack.test}`{case}"

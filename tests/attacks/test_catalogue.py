@@ -1,7 +1,7 @@
 import ast
 from pathlib import Path
 
-from tests.attacks.catalogue import ATTACKS, CANDIDATES, EVIDENCE, markdown
+from tests.attacks.catalogue import ATTACKS, CANDIDATES, EVIDENCE, table
 
 ROOT = Path(__file__).parents[2]
 ATTACKS_MIN = 40
@@ -36,4 +36,4 @@ def test_there_are_enough_and_none_twice() -> None:
 
 
 def test_the_page_is_what_the_table_prints() -> None:
-    assert (ROOT / "docs/attacks.md").read_text(encoding="utf-8") == markdown()
+    assert table() in (ROOT / "docs/threat-model.md").read_text(encoding="utf-8")
