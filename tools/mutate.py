@@ -162,14 +162,15 @@ def _work(tree: Path, wanted: Sequence[Mutant], tests: Mapping[str, dict[str, ob
 def _tests_of(mutant: Mutant, tests: Mapping[str, dict[str, object]]) -> tuple[list[str], float]:
     """The tests to run, the quickest first, and how long they took."""
     place = f"{mutant.module}:{mutant.first_line}"
+    near = {name: fact for name, fact in tests.items() if place in fact["ran"]}
+    # What stands outside functions, and functions that run at import, no test is seen to run: any may notice.
+    asked = near or tests
     chosen: list[str] = []
     total = 0.0
-    for name, fact in sorted(tests.items(), key=lambda item: item[1]["seconds"]):
-        ran, seconds = fact["ran"], fact["seconds"]
-        near = place in ran if mutant.first_line else any(one.startswith(f"{mutant.module}:") for one in ran)
-        if near and seconds <= TEST_SECONDS_MAX and total + seconds <= TESTS_SECONDS_MAX:
+    for name, fact in sorted(asked.items(), key=lambda item: item[1]["seconds"]):
+        if fact["seconds"] <= TEST_SECONDS_MAX and total + fact["seconds"] <= TESTS_SECONDS_MAX:
             chosen.append(name)
-            total += seconds
+            total += fact["seconds"]
     return chosen, total
 
 
