@@ -17,8 +17,8 @@ SECRET_CHARS_MIN = 8  # shorter values would redact ordinary words
 # Names of environment variables whose values are secrets.
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?$|TOKEN_BEDROCK$")  # the last is AWS's name
 
-# Where a value can be broken: a line end, then what a diff puts in front of the next line.
-_BREAK = r"\r?\n"
+# Where a value can be broken: a line end, also as JSON writes it, then what a diff puts in front of the next line.
+_BREAK = r"(?:\r?\n|(?:\\r)?\\n)"
 _DIFF_BREAK = _BREAK + r"[+\- ]?"
 
 # GitHub's installation tokens are `ghs_` plus any length since April 2026; the others as their issuers document them.
@@ -54,7 +54,7 @@ class Secrets:
     def _split_in(self, text: str) -> list[str]:
         """The forms that stand in `text` once its lines are joined, longest first."""
         # Joined both ways: the mark of a diff is no part of the value, but a value may itself begin a line with `+`.
-        joined = [re.sub(gap, "", text) for gap in (_BREAK, _DIFF_BREAK)] if "\n" in text else []
+        joined = [re.sub(gap, "", text) for gap in (_BREAK, _DIFF_BREAK)]
         return [form for form in self._forms if any(form in lines for lines in joined)]
 
 

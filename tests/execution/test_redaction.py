@@ -108,3 +108,11 @@ def test_a_secret_of_line_ends_alone_redacts_nothing_else() -> None:
     text = "ordinary\nwords\n"
     assert secrets_of({"A_KEY": "\n" * 9}).redact(text) == text
     assert not secrets_of({"A_KEY": "\n" * 9}).found_in(text.encode())
+
+
+@pytest.mark.parametrize("gap", ["\n", "\r\n", "\n+"])
+def test_a_split_secret_is_found_once_its_text_stands_in_json(gap: str) -> None:
+    secrets = secrets_of(ENVIRON)
+    written = json.dumps({"output": f"before {VALUE[:9]}{gap}{VALUE[9:]} after"})
+    assert secrets.found_in(written.encode())
+    assert json.loads(secrets.redact(written)) == {"output": f"before {REDACTED} after"}
