@@ -23,11 +23,15 @@ class ConfigError(ValueError):
 
     Attributes:
         where: `path:line:column`, counted from 1.
+        problem: what is wrong.
+        remedy: what to write instead, or where that is told.
     """
 
     def __init__(self, where: str, problem: str, remedy: str) -> None:
         super().__init__(f"{where}: {problem}. {remedy}")
         self.where = where
+        self.problem = problem
+        self.remedy = remedy
 
 
 def load_model(data: bytes, model: type[M], path: str, *, first_line: int = 1) -> M:

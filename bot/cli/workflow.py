@@ -76,8 +76,7 @@ def _load(file: Path) -> "WorkflowFile":
     try:
         return load_workflow(data, str(file))
     except ConfigError as error:
-        problem = str(error).removeprefix(f"{error.where}: ")
-        raise OptrError(problem, where=error.where, code=ExitCode.USAGE) from None
+        raise OptrError(error.problem, where=error.where, remedy=error.remedy.rstrip(".")) from None
 
 
 def _told(loaded: "WorkflowFile", graph: "Graph") -> dict[str, object]:

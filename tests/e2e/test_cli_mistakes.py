@@ -113,3 +113,21 @@ def test_a_key_file_that_others_can_read(bench: Bench, tmp_path: Path) -> None:
     assert _refused_key.code == 2
     assert "can be read by others" in _refused_key.err
     assert "datalake" not in bench.branches()
+
+
+CIRCLE = """\
+version: 1
+workflow: circle
+nodes:
+  - {id: first, agent: mender, task: Go first, needs: [second]}
+  - {id: second, agent: mender, task: Go second, needs: [first]}
+result: [first]
+"""
+
+
+@pytest.mark.covers("F3.05", "F3.47")
+def test_a_workflow_in_a_circle_is_refused_before_anything_is_recorded(bench: Bench) -> None:
+    (bench.repo / "circle.yml").write_text(CIRCLE)
+    told = ("in a circle: first, second", "GS_202", "circle.yml:4:1")
+    _refused(bench, bench.optr("workflow", "check", "circle.yml"), *told)
+    _refused(bench, bench.optr("execute", "--workflow", "circle.yml", "--intent", "Mend add"), *told)

@@ -88,13 +88,14 @@ def test_what_passed_can_be_invalidated_and_what_never_ran_cannot_be_corrected(t
     assert json.loads(shop.recorded("corrections/1/correction.json"))["type"] == "INVALIDATION"
 
 
-@pytest.mark.covers("F3.17", "F3.45")
+@pytest.mark.covers("F3.17", "F3.45", "F3.48")
 def test_a_reader_that_writes_has_left_its_lane(tmp_path: Path) -> None:
     shop = Workshop(tmp_path)
     meddler = says("Plan the change", FIX, steps=["Already done"])
     result, _ = shop.carry(PIPELINE, [meddler])
     assert verdicts(result.nodes) == {"PLAN": "FAIL", "WRITE1": "BLOCKED", "TEST": "BLOCKED", "AUDIT": "BLOCKED"}
     assert [reason.code for reason in result.nodes[0].reasons] == ["GS_200"]
+    assert [[reason.code for reason in node.reasons] for node in result.nodes[1:]] == [["GS_203"]] * 3
     blocked = LocalCorrection(result.run, "WRITE1", "Go on")
     with pytest.raises(RunProblem, match="never dispatched, so there is nothing to correct in it; correct PLAN"):
         shop.correct(blocked, [])
