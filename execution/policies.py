@@ -3,8 +3,6 @@
 A candidate's patch cannot change it: what is in force was read before any agent started and is stored with the run.
 """
 
-import os
-import stat
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from execution.agents.profiles import Profile
 from execution.artifacts import PLAN, POLICY, Plan, Tried, tried_name
 from execution.gitcmd import run_git
+from execution.operatorfile import read_operators
 from execution.problems import RunProblem, SetupProblem
 from execution.records import Command
 from execution.runs import Run
@@ -28,7 +27,6 @@ DEFAULT, OPERATOR, REPOSITORY = "default", "operator", "repository"
 ORCHESTRATOR = ("Orchestrator", "optr")
 LINE_CHARACTERS_MAX = 4_000  # of a command that a policy may look at
 _SHELL_ARGUMENTS = 3  # bash -c LINE
-_MODE_FORBIDDEN = stat.S_IWGRP | stat.S_IWOTH  # it says what everybody may do, so only the operator may write it
 
 
 def default_layer() -> Layer:
@@ -162,7 +160,7 @@ def _shipped(name: str) -> str:
 
 def _operator(path: Path) -> Layer:
     try:
-        return _layer(OPERATOR, _read(path.expanduser().absolute()), str(path))
+        return _layer(OPERATOR, read_operators(path.expanduser().absolute(), POLICY_BYTES_MAX), str(path))
     except (OSError, ValueError) as error:
         why = (error.strerror or "it cannot be read") if isinstance(error, OSError) else str(error)
         raise SetupProblem(
@@ -186,15 +184,3 @@ def _layer(origin: str, data: bytes, where: str) -> Layer:
         raise SetupProblem(
             f"the {origin} policy is not UTF-8", code=str(ReasonCode.CONFIG_INVALID), where=where
         ) from None
-
-
-def _read(path: Path) -> bytes:
-    # Opened once and judged by descriptor; non-blocking, because a named pipe would hang the start.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise ValueError("it is not a regular file")
-        if facts.st_mode & _MODE_FORBIDDEN:
-            raise ValueError(f"its mode {stat.S_IMODE(facts.st_mode):04o} lets others write it: `chmod go-w` it")
-        return file.read(POLICY_BYTES_MAX + 1)

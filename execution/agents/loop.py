@@ -108,10 +108,10 @@ class ModelAgent:
     async def _work(self, task: Task, work: "Work") -> str:
         first = task_message(task, self._fence())
         async with self._connect(system_prompt(self._instructions, work.account.limits)) as conversation:
-            turn = await _charged(work.account, lambda: conversation.say(first))
+            turn = await charged(work.account, lambda: conversation.say(first))
             while turn.commands:
                 results = await work.run(turn)
-                turn = await _charged(work.account, _answering(conversation, results))
+                turn = await charged(work.account, _answering(conversation, results))
         return turn.text
 
 
@@ -176,8 +176,13 @@ class Work:
         return f"Exit code {result.exit_code}."
 
 
-async def _charged(account: Account, ask: Callable[[], Awaitable[Turn]]) -> Turn:
-    """Ask once, or again where that may help; every call is charged, and none is made beyond a limit."""
+async def charged(account: Account, ask: Callable[[], Awaitable[Turn]]) -> Turn:
+    """Ask once, or again where that may help; every call is charged, and none is made beyond a limit.
+
+    Raises:
+        SpentError: a limit is reached.
+        ModelError: there is no usable answer.
+    """
     for tries_left in reversed(range(TURN_TRIES)):
         account.check()
         try:

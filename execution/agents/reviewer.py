@@ -7,16 +7,16 @@ admissible is measured elsewhere.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 
 from execution.agents.build import DRIVERS, AgentUnavailableError, ModelAccess, model_entry
-from execution.agents.loop import TURN_TRIES, Account, Connect, SpentError
+from execution.agents.loop import Account, Connect, SpentError, charged
 from execution.agents.profiles import MODEL_TYPES, Profile
 from execution.agents.verdict import ANSWER_FORM, Answer, parse_answer
-from execution.models.conversation import Conversation, Turn, open_conversation
+from execution.models.conversation import Conversation, open_conversation
 from execution.models.errors import ModelError, ModelErrorKind
 from execution.records import Limits, Usage
 from execution.reviews import NoVote, Vote, VoteKind, kind_of
@@ -120,7 +120,7 @@ class Reviewer:
         try:
             async with self._connect(_system(self._instructions)) as conversation:
                 message = _message(case, self._fence())
-                turn = await _asked(account, partial(conversation.ask, message, ANSWER_FORM))
+                turn = await charged(account, partial(conversation.ask, message, ANSWER_FORM))
         except SpentError as limit:
             text = f"Reviewer '{self._name}' reached {limit}"
             return _none(case, NoVote.BUDGET, text, _since(before, account.usage))
@@ -153,22 +153,6 @@ def build_reviewer(profile: Profile, access: ModelAccess) -> Reviewer:
         return open_conversation(access.line(entry, profile.name, system))
 
     return Reviewer(profile.name, connect, line.estimate, profile.instructions, access.fence)
-
-
-async def _asked(account: Account, ask: Callable[[], Awaitable[Turn]]) -> Turn:
-    """Ask once, or again where that may help; every call is charged, and none is made beyond a limit."""
-    for tries_left in reversed(range(TURN_TRIES)):
-        account.check()
-        try:
-            turn = await ask()
-        except ModelError as error:
-            account.usage += error.usage
-            if not (error.retryable and tries_left):
-                raise
-        else:
-            account.usage += turn.usage
-            return turn
-    raise AssertionError("the last try returns or raises")
 
 
 def _system(instructions: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from execution.records import Command, CommandResult
 from execution.sandbox import SandboxError, process, seccomp
 from execution.sandbox.identity import ROOT_UID, SANDBOX_GID, SANDBOX_UID, require_reachable, sandbox_ids
+from execution.sandbox.memory import in_memory
 from execution.sandbox.toolchain import search_path
 
 TMP_BYTES = 1 * 2**30
@@ -52,11 +53,11 @@ class Bubblewrap:
         os.set_blocking(status_out, False)
         try:
             with contextlib.ExitStack() as stack:
-                files = {where: stack.enter_context(_memory(content)) for where, content in _generated().items()}
-                program = stack.enter_context(_memory(seccomp.namespaced(os.uname().machine)))
+                files = {where: stack.enter_context(in_memory(content)) for where, content in _generated().items()}
+                program = stack.enter_context(in_memory(seccomp.namespaced(os.uname().machine)))
                 words = [*_arguments(command, files), "--seccomp", str(program), "--json-status-fd", str(status_in)]
                 # By descriptor: the first process inside is bwrap, and its command line would name the host's paths.
-                options = stack.enter_context(_memory(b"".join(os.fsencode(word) + b"\0" for word in words)))
+                options = stack.enter_context(in_memory(b"".join(os.fsencode(word) + b"\0" for word in words)))
                 argv = [*_wrapper(), "--args", str(options), "--", *_limited(command)]
                 descriptors = [*files.values(), program, options, status_in]
                 result = await process.run(_spawn(command, argv, descriptors))
@@ -154,17 +155,6 @@ def _generated() -> dict[str, bytes]:
         "/etc/hosts": b"127.0.0.1 localhost sandbox\n::1 localhost\n",
         "/etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files dns\n",
     }
-
-
-@contextlib.contextmanager
-def _memory(content: bytes) -> Iterator[int]:
-    descriptor = os.memfd_create("optr-sandbox")
-    try:
-        os.write(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _status(descriptor: int) -> bytes:

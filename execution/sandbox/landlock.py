@@ -25,6 +25,7 @@ from execution.records import Command, CommandResult
 from execution.sandbox import SandboxError, process, seccomp
 from execution.sandbox.disposal import dispose
 from execution.sandbox.identity import ROOT_UID, SANDBOX_GID, SANDBOX_UID, hand_over, require_reachable
+from execution.sandbox.memory import in_memory
 from execution.sandbox.toolchain import search_path
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -67,7 +68,7 @@ class Landlock:
             private = stack.enter_context(_private_directory())
             for path in (command.workspace, private, *command.read_only):
                 require_reachable(path)
-            specification = stack.enter_context(_memory(json.dumps(_specification(command, private)).encode()))
+            specification = stack.enter_context(in_memory(json.dumps(_specification(command, private)).encode()))
             control, leash = stack.enter_context(_pipe())
             status_out, status_in = stack.enter_context(_pipe())
             argv = [sys.executable, "-I", "-S", str(LAUNCHER), str(specification), str(control), str(status_in)]
@@ -185,14 +186,3 @@ def _pipe() -> Iterator[tuple[int, int]]:
     finally:
         for end in ends:
             os.close(end)
-
-
-@contextlib.contextmanager
-def _memory(content: bytes) -> Iterator[int]:
-    descriptor = os.memfd_create("optr-sandbox")
-    try:
-        os.write(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
