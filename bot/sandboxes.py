@@ -14,6 +14,13 @@ IMAGE_VARIABLE = "OPTR_SANDBOX_IMAGE"
 ENGINE_VARIABLE = "OPTR_CONTAINER_ENGINE"
 
 
+def remedy(environ: Mapping[str, str]) -> str:
+    """What to do when it does not work."""
+    if environ.get(SANDBOX_VARIABLE, "").strip() in {"", SandboxChoice.AUTO, SandboxChoice.BUBBLEWRAP}:
+        return "Install bubblewrap and let it make user namespaces"
+    return f"Mend what the sandbox needs, or unset {SANDBOX_VARIABLE} to take bubblewrap or Landlock"
+
+
 async def operator_sandbox(environ: Mapping[str, str]) -> Sandbox:
     """What OPTR_SANDBOX names, tried; the best that works here when it names none. Nothing falls back to no sandbox.
 
@@ -26,6 +33,9 @@ async def operator_sandbox(environ: Mapping[str, str]) -> Sandbox:
     if choice == SandboxChoice.CONTAINER:
         image = environ.get(IMAGE_VARIABLE, "").strip()
         if not image:
-            raise SandboxError(f"{SANDBOX_VARIABLE}=container needs {IMAGE_VARIABLE}, an image that is already here")
+            raise SandboxError(
+                f"{SANDBOX_VARIABLE}=container needs an image: set {IMAGE_VARIABLE} to one that is here already, "
+                f"or unset {SANDBOX_VARIABLE} to take bubblewrap or Landlock"
+            )
         return await tried(Container(image, environ.get(ENGINE_VARIABLE, "").strip() or ContainerEngine.DOCKER))
     return await choose_sandbox(None if choice == SandboxChoice.AUTO else choice)

@@ -32,7 +32,7 @@ from bot.ports import Context
 from bot.reconcile.loop import Reconciler, Sides
 from bot.reconcile.runs import RunKeeper
 from bot.router import Dispatcher
-from bot.sandboxes import operator_sandbox
+from bot.sandboxes import operator_sandbox, remedy
 from bot.scratch import scratch_of
 from bot.server import Deps
 from bot.settings import Settings
@@ -113,7 +113,7 @@ class App:
         try:
             sandbox = await operator_sandbox(self._environ)
         except SandboxError as error:
-            raise OptrError("no sandbox works here", why=str(error), remedy="Install bubblewrap") from None
+            raise OptrError("no sandbox works here", why=str(error), remedy=remedy(self._environ)) from None
         copilot = CopilotGitHub(self._installations)
         world = World(
             store=self._store,

@@ -136,6 +136,8 @@ def _explain(
         close = get_close_matches(str(at[-1]), _keys(model, at), n=1)
         remedy = f"Did you mean {close[0]!r}?" if close else f"Known keys here: {', '.join(sorted(_keys(model, at)))}"
         return ConfigError(where, f"unknown key {name!r}", remedy)
+    if first["type"] == "string_type" and type(first["input"]) in (int, float):
+        return ConfigError(where, f"{name}: a number where text is wanted", f'Write it in quotes: "{first["input"]}"')
     return ConfigError(where, f"{name}: {first['msg']}", f"Found: {str(first['input'])[:80]!r}")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bot.doctor.finding import Finding, failed, ok, skipped, warning
-from bot.sandboxes import operator_sandbox
+from bot.sandboxes import operator_sandbox, remedy
 from execution.models.registry import Registry
 from execution.sandbox import SandboxError, unconfined
 from ledger.errors import LedgerError
@@ -75,7 +75,7 @@ async def sandbox(environ: Mapping[str, str]) -> Finding:
     try:
         chosen = await operator_sandbox(environ)
     except SandboxError as error:
-        return failed("sandbox", str(error), "Install bubblewrap and let it make user namespaces")
+        return failed("sandbox", str(error), remedy(environ))
     if chosen.name == unconfined.NAME:
         return warning("sandbox", unconfined.WARNING, "Unset OPTR_SANDBOX and install bubblewrap")
     return ok("sandbox", f"{chosen.name} works here")

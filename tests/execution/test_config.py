@@ -49,3 +49,11 @@ def test_a_mistake_names_its_line(data: bytes, line: int, words: str) -> None:
 def test_check_ids_are_unique() -> None:
     with pytest.raises(ConfigError, match="'t' stands twice"):
         load_config(b"checks:\n  - {id: t, run: x}\n  - {id: t, run: y}\n")
+
+
+def test_a_number_where_text_is_wanted_is_told_to_be_quoted() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(b"race:\n  at_once: 1\n  enough: 0.9\n")
+    assert str(caught.value) == (
+        '.github/optr.yml:3:1: race.enough: a number where text is wanted. Write it in quotes: "0.9"'
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandboxes import operator_sandbox
+from bot.sandboxes import operator_sandbox, remedy
 from execution.ports import Sandbox
 from execution.records import Command, CommandLimits
 from execution.sandbox import SandboxError
@@ -116,6 +116,12 @@ def test_without_a_sandbox_what_can_be_kept_is_kept(room: Path, monkeypatch: pyt
     assert py(Unconfined(), room, "open('big', 'wb').write(b'x' * 5_000_000)", file_bytes=1_000_000).exit_code != 0
     ended = sh(Unconfined(), room, "sleep 600 & sleep 600", wall_seconds=0.5)
     assert (ended.exit_code, ended.timed_out) == (None, True)
+
+
+def test_what_to_do_fits_the_sandbox_that_was_asked_for() -> None:
+    assert "Install bubblewrap" in remedy({})
+    assert "Install bubblewrap" in remedy({"OPTR_SANDBOX": "bubblewrap"})
+    assert "unset OPTR_SANDBOX" in remedy({"OPTR_SANDBOX": "container"})
 
 
 def test_only_the_operators_own_word_brings_them(home: Path) -> None:
