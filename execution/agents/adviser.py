@@ -11,12 +11,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from execution.agents.attempt import Account, EndedError, bounded
 from execution.agents.blocks import Block, BlockError, apply_blocks, parse_blocks
-from execution.agents.loop import Account, SpentError, clip, timeout_sentence
+from execution.agents.loop import clip
 from execution.agents.prompt import CHECKS_TITLE, task_message
-from execution.agents.report import parse_report, scrub
+from execution.agents.report import scrub
 from execution.agents.selected import Desk, SelectionError, Shown
-from execution.models.errors import ModelError, ModelErrorKind
+from execution.models.errors import ModelError
 from execution.models.workiq import WorkIQChat
 from execution.ports import Sandbox
 from execution.records import AgentOutcome, Attempt, Limits, Step, StepStatus, Task, WorkflowDetail, WorkflowStep
@@ -87,24 +88,14 @@ class AdviserAgent:
         """See ports.Agent."""
         account, progress = Account(limits), _Progress()
         desk = Desk(workspace, sandbox, limits.command_seconds)
-        try:
-            async with asyncio.timeout(limits.wall_seconds) as clock:
-                talk = await self._work(task, desk, account, progress)
-        except TimeoutError:
-            if not clock.expired():
-                raise
-            ended = account.close(AgentOutcome.TIMEOUT, timeout_sentence(self._name, limits))
-        except SpentError as limit:
-            ended = account.close(AgentOutcome.BUDGET, f"Agent '{self._name}' reached {limit} before it was done.")
-        except (BlockError, SelectionError) as error:
-            ended = account.close(AgentOutcome.FAILED, f"Agent '{self._name}' gave no usable advice: {error}.")
-        except ModelError as error:
-            account.usage += error.usage
-            outcome = AgentOutcome.AUTH if error.kind is ModelErrorKind.AUTH else AgentOutcome.FAILED
-            ended = account.close(outcome, error.sentence)
-        else:
-            ended = account.close(AgentOutcome.COMPLETED, None, parse_report(talk))
+        ended = await bounded(self._name, account, self._advised(task, desk, account, progress))
         return ended.model_copy(update={"detail": progress.detail(ended.error)})
+
+    async def _advised(self, task: Task, desk: Desk, account: Account, progress: _Progress) -> str:
+        try:
+            return await self._work(task, desk, account, progress)
+        except (BlockError, SelectionError) as error:
+            raise EndedError(AgentOutcome.FAILED, f"gave no usable advice: {error}.") from error
 
     async def _work(self, task: Task, desk: Desk, account: Account, progress: _Progress) -> str:
         word = self._fence()
@@ -128,6 +119,9 @@ class AdviserAgent:
                 answer, usage = await chat.ask(message)
             except asyncio.CancelledError:
                 account.usage += expected  # sent and paid for, whatever comes of it
+                raise
+            except ModelError as error:
+                account.usage += error.usage
                 raise
         account.usage += usage
         text = scrub(answer)

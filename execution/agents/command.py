@@ -12,7 +12,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from execution.agents.loop import SHELL_ENV, clip, timeout_sentence
+from execution.agents.attempt import timeout_sentence
+from execution.agents.loop import SHELL_ENV, clip
 from execution.agents.prompt import assignment
 from execution.agents.report import parse_report
 from execution.ports import Sandbox

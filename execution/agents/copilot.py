@@ -3,11 +3,11 @@
 Before it works, the newest commits are read (see history); they are shown to it as data and kept with its output.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from execution.agents.attempt import Account, EndedError, bounded
 from execution.agents.copilot_sdk import Brief, CreditsSpentError, Runtime, open_session
 from execution.agents.history import (
     CommitHistory,
@@ -17,11 +17,10 @@ from execution.agents.history import (
     history_text,
     missing_facts,
 )
-from execution.agents.loop import Account, SpentError, Work, timeout_sentence
+from execution.agents.loop import Work
 from execution.agents.prompt import system_prompt, task_message
-from execution.agents.report import parse_report, scrub
+from execution.agents.report import scrub
 from execution.models.conversation import CommandRequest, Turn
-from execution.models.errors import ModelError, ModelErrorKind
 from execution.models.registry import Prices
 from execution.ports import Sandbox
 from execution.records import AgentOutcome, Attempt, CopilotDetail, Limits, Task, Usage
@@ -73,27 +72,18 @@ class CopilotAgent:
         """See ports.Agent."""
         account = Account(limits)
         found: list[CommitHistory | str] = []
-        try:
-            async with asyncio.timeout(limits.wall_seconds) as clock:
-                found.append(await self._history(task))
-                text = await self._work(_with_history(task, found[0]), Work(workspace, sandbox, account))
-        except TimeoutError:
-            if not clock.expired():
-                raise
-            ended = account.close(AgentOutcome.TIMEOUT, timeout_sentence(self._name, limits))
-        except SpentError as limit:
-            ended = account.close(AgentOutcome.BUDGET, f"Agent '{self._name}' reached {limit} before it was done.")
-        except CreditsSpentError as limit:
-            reached = f"Agent '{self._name}' reached its money limit ({limit}) before it was done."
-            ended = account.close(AgentOutcome.BUDGET, reached)
-        except CopilotTokenError as error:
-            ended = account.close(AgentOutcome.AUTH, f"Agent '{self._name}' may not ask Copilot: {error}")
-        except ModelError as error:
-            outcome = AgentOutcome.AUTH if error.kind is ModelErrorKind.AUTH else AgentOutcome.FAILED
-            ended = account.close(outcome, error.sentence)
-        else:
-            ended = account.close(AgentOutcome.COMPLETED, None, parse_report(text))
+        ended = await bounded(self._name, account, self._asked(task, Work(workspace, sandbox, account), found))
         return _told(ended, found[0] if found else "the commits were not read in time", task.base_commit)
+
+    async def _asked(self, task: Task, work: Work, found: list[CommitHistory | str]) -> str:
+        try:
+            found.append(await self._history(task))
+            return await self._work(_with_history(task, found[0]), work)
+        except CreditsSpentError as limit:
+            reached = f"reached its money limit ({limit}) before it was done."
+            raise EndedError(AgentOutcome.BUDGET, reached) from limit
+        except CopilotTokenError as error:
+            raise EndedError(AgentOutcome.AUTH, f"may not ask Copilot: {error}") from error
 
     async def _history(self, task: Task) -> CommitHistory | str:
         """The history, or why there is none: an agent can work without."""

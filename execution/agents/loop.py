@@ -5,21 +5,18 @@ One tool, a linear history, a fresh shell for every command: the design that min
 sandbox. Whatever happens, the trajectory and the bill survive.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from execution import tracing
+from execution.agents.attempt import Account, SpentError, bounded, charged
 from execution.agents.prompt import system_prompt, task_message
-from execution.agents.report import parse_report, scrub
+from execution.agents.report import scrub
 from execution.models.conversation import TOOL_NAME, CommandRequest, Conversation, ToolResult, Turn
-from execution.models.errors import ModelError, ModelErrorKind
 from execution.ports import Sandbox
 from execution.records import (
-    AgentOutcome,
-    AgentReport,
     Attempt,
     Command,
     CommandLimits,
@@ -27,48 +24,13 @@ from execution.records import (
     Limits,
     Step,
     Task,
-    Usage,
 )
 
-TURN_TRIES = 2  # the SDK already repeats what fails before an answer; this is for answers that break off
 THOUGHT_CHARACTERS_MAX = 2000
 # Caches and pagers would end up in the patch or wait for a key.
 SHELL_ENV = {"PYTHONDONTWRITEBYTECODE": "1", "PAGER": "cat", "GIT_PAGER": "cat", "TERM": "dumb", "CI": "1"}
 
 Connect = Callable[[str], AbstractAsyncContextManager[Conversation]]
-
-
-class SpentError(Exception):
-    """A limit is reached; the text says which."""
-
-
-@dataclass
-class Account:
-    """What an attempt has used so far."""
-
-    limits: Limits
-    usage: Usage = field(default_factory=Usage)
-    steps: list[Step] = field(default_factory=list)
-
-    def check(self) -> None:
-        """Refuse the next call once a limit is reached."""
-        usage = self.usage
-        tokens = usage.fresh + usage.cached + usage.cache_write + usage.output
-        if tokens >= self.limits.tokens:
-            raise SpentError(f"its token limit ({tokens} of {self.limits.tokens})")
-        if usage.cost_microusd >= self.limits.cost_microusd:
-            spent, allowed = usage.cost_microusd / 1e6, self.limits.cost_microusd / 1e6
-            raise SpentError(f"its money limit (${spent:.4f} of ${allowed:.4f})")
-
-    def close(self, outcome: AgentOutcome, error: str | None, report: AgentReport | None = None) -> Attempt:
-        """The attempt's record."""
-        return Attempt(
-            outcome=outcome,
-            report=report or AgentReport(),
-            usage=self.usage,
-            error=error,
-            trajectory=tuple(self.steps),
-        )
 
 
 class ModelAgent:
@@ -90,20 +52,7 @@ class ModelAgent:
     async def attempt(self, task: Task, workspace: Path, sandbox: Sandbox, limits: Limits) -> Attempt:
         """See ports.Agent."""
         account = Account(limits)
-        work = Work(workspace, sandbox, account)
-        try:
-            async with asyncio.timeout(limits.wall_seconds) as clock:
-                text = await self._work(task, work)
-        except TimeoutError:
-            if not clock.expired():
-                raise
-            return account.close(AgentOutcome.TIMEOUT, timeout_sentence(self._name, limits))
-        except SpentError as limit:
-            return account.close(AgentOutcome.BUDGET, f"Agent '{self._name}' reached {limit} before it was done.")
-        except ModelError as error:
-            outcome = AgentOutcome.AUTH if error.kind is ModelErrorKind.AUTH else AgentOutcome.FAILED
-            return account.close(outcome, error.sentence)
-        return account.close(AgentOutcome.COMPLETED, None, parse_report(text))
+        return await bounded(self._name, account, self._work(task, Work(workspace, sandbox, account)))
 
     async def _work(self, task: Task, work: "Work") -> str:
         first = task_message(task, self._fence())
@@ -176,27 +125,6 @@ class Work:
         return f"Exit code {result.exit_code}."
 
 
-async def charged(account: Account, ask: Callable[[], Awaitable[Turn]]) -> Turn:
-    """Ask once, or again where that may help; every call is charged, and none is made beyond a limit.
-
-    Raises:
-        SpentError: a limit is reached.
-        ModelError: there is no usable answer.
-    """
-    for tries_left in reversed(range(TURN_TRIES)):
-        account.check()
-        try:
-            turn = await ask()
-        except ModelError as error:
-            account.usage += error.usage
-            if not (error.retryable and tries_left):
-                raise
-        else:
-            account.usage += turn.usage
-            return turn
-    raise AssertionError("the last try returns or raises")
-
-
 def _answering(conversation: Conversation, results: Sequence[ToolResult]) -> Callable[[], Awaitable[Turn]]:
     return lambda: conversation.answer(results)
 
@@ -208,8 +136,3 @@ def clip(output: bytes, limit: int) -> str:
     half = limit // 2
     head, tail = output[:half].decode("utf-8", "replace"), output[-half:].decode("utf-8", "replace")
     return f"{head}\n[… {len(output) - 2 * half} bytes left out …]\n{tail}"
-
-
-def timeout_sentence(name: str, limits: Limits) -> str:
-    """The seed's words for an attempt that ran out of time."""
-    return f"Agent '{name}' timed out after {round(limits.wall_seconds * 1000)}ms"

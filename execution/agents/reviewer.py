@@ -12,8 +12,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 
+from execution.agents.attempt import Account, SpentError, charged
 from execution.agents.build import DRIVERS, AgentUnavailableError, ModelAccess, model_entry
-from execution.agents.loop import Account, Connect, SpentError, charged
+from execution.agents.loop import Connect
 from execution.agents.profiles import MODEL_TYPES, Profile
 from execution.agents.verdict import ANSWER_FORM, Answer, parse_answer
 from execution.models.conversation import Conversation, open_conversation
