@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.cli.account import show_run
 from bot.cli.logs import local_logs
 from bot.cli.options import Json, Verbose
-from bot.cli.output import emit, say, show_run
+from bot.cli.output import emit, say
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
 from bot.local_request import LocalRequest

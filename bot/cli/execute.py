@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from bot.cli import names
+from bot.cli.account import show_run
 from bot.cli.logs import local_logs
 from bot.cli.options import Json, Repo, Verbose
-from bot.cli.output import say, show_run
+from bot.cli.output import say
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
 from bot.local_request import LocalRequest

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+from bot.cli.output import emit
 from bot.render.neutral import visible
 
 WRAPPED_COLUMNS_MIN = 16  # narrower than this, a column that wraps is set below the table instead
@@ -43,8 +44,6 @@ def show_markdown(text: str) -> None:
         # Not cropped: a command that is longer than the line must stay whole to be copied.
         console.print(_Rendered(visible(text), hyperlinks=False), crop=False)
         return
-    from bot.cli.output import emit  # noqa: PLC0415 - which imports this module
-
     emit(plain_text(text))
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from bot.cli import names
+from bot.cli.account import show_run, status_of
 from bot.cli.app import run
 from bot.cli.errors import as_optr_error, message
-from bot.cli.output import show_run, status_of
 from bot.cli.reference import page
 from bot.errors import OptrError
 from bot.exit_codes import MEANINGS, ExitCode
