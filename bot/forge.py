@@ -124,6 +124,10 @@ class GitHubForge:
             self._client(run), run.repository, run.issue, marker(run.id), comment_body(result), run.created_ms / 1000
         )
 
+    async def let_go(self, run: Run) -> None:
+        """Revoke the tokens that were minted for this run; what its next step needs is minted then."""
+        await self._installations.revoke(run.id)
+
     async def publish(self, run: Run, result: RunResult) -> RunResult:
         """Push the winner, open its pull request, set the gate; each step finds what an earlier try left.
 

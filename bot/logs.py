@@ -1,4 +1,4 @@
-"""JSON logs: one object per line, the delivery's id on each, no secret in any."""
+"""JSON logs: one object per line, the delivery's and the run's id on each, no secret in any."""
 
 import contextlib
 import json
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from execution.redaction import REDACTED, Secrets
+from execution.whose import run_at_work
 
 VALUE_CHARACTERS_MAX = 4_000
 
@@ -46,7 +47,7 @@ def log_to(stream: TextIO, level: str, secrets: Secrets) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"time","level","logger","message","delivery",…fields}`; an exception adds `error` and `traceback`.
+    """`{"time","level","logger","message","delivery","run",…fields}`; an exception adds `error` and `traceback`.
 
     Args:
         secrets: the values that no line may show.
@@ -68,6 +69,8 @@ class JsonFormatter(logging.Formatter):
             members["delivery"] = guid
         fields: Mapping[str, object] = getattr(record, "fields", {})
         members |= {name: self._plain(value) for name, value in fields.items() if name not in members}
+        if run := run_at_work():
+            members.setdefault("run", run)
         if record.exc_info and (error := record.exc_info[1]) is not None:
             members["error"] = self._clean(repr(error))[:VALUE_CHARACTERS_MAX]
             # The end of a traceback says what broke.

@@ -162,12 +162,13 @@ class App:
         return Reconciler(context, sides, self._settings.reconcile_ms / MILLISECONDS)
 
     async def stop(self) -> None:
-        """Stop the engine; unfinished work is resumed at the next start."""
+        """Stop the engine and give back every token; unfinished work is resumed at the next start."""
         if self._reconciling is not None:
             self._reconciling.cancel()
             await asyncio.wait([self._reconciling])
         if self._engine is not None:
             await self._engine.stop()
+        await self._installations.revoke()
 
     async def deliver(self, guid: str, event: str, payload: bytes) -> bool:
         """Store a delivery durably; False when it is known and finished."""

@@ -142,6 +142,7 @@ async def _ended_in_the_open(world: World, run_id: str, work: Coroutine[Any, Any
         await _close(world, run_id, RunOutcome.FAILED, "optr", _unforeseen(error))
     else:
         await step("show", show, world, run_id)
+        await step("let_go", _let_go, world, run_id)
 
 
 def _unforeseen(error: Exception) -> dict[str, str]:
@@ -192,6 +193,7 @@ async def _review(world: World, run_id: str, node: str) -> dict[str, str] | None
 async def _close(world: World, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> bool:
     closed: bool = await step("conclude", conclude, world, run_id, outcome, by, dict(facts))
     await step("show_end", show, world, run_id)
+    await step("let_go", _let_go, world, run_id)
     return closed
 
 
@@ -201,6 +203,11 @@ async def _plan_json(world: World, run_id: str) -> str:
 
 async def _record_plan(world: World, run_id: str) -> None:
     await record_plan(world, run_id)
+
+
+async def _let_go(world: World, run_id: str) -> None:
+    run = world.run(run_id)
+    await world.forge(run).let_go(run)
 
 
 async def _move(world: World, run_id: str, state: RunState) -> None:

@@ -94,6 +94,10 @@ class LocalForge:
                 self._said.add(line)
                 self._say(line)
 
+    async def let_go(self, run: Run) -> None:
+        """Nothing is held: a repository on this machine asks for no credentials."""
+        del run
+
     async def publish(self, run: Run, result: RunResult) -> RunResult:
         """Create the winner's branch; the current branch and the work tree stay as they are.
 

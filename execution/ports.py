@@ -66,6 +66,10 @@ class Forge(Protocol):
         """Show where the run stands; idempotent, coalescing, never raises for a person's sake."""
         ...
 
+    async def let_go(self, run: Run) -> None:
+        """Give up whatever credentials are held for this run alone; never raises, and what is needed again is got."""
+        ...
+
     async def publish(self, run: Run, result: RunResult) -> RunResult:
         """Publish the winner's branch and what stands around it; idempotent. Returns the result, links filled in."""
         ...

@@ -5,7 +5,7 @@ from typing import Any
 
 from dbos import DBOS
 
-from execution import crashpoints, tracing
+from execution import crashpoints, tracing, whose
 from execution.problems import RunProblem
 from execution.world import World
 from ledger.errors import LedgerRefusedError
@@ -24,7 +24,8 @@ async def step(name: str, stage: Callable[..., Any], *args: Any, preemptible: bo
     """
 
     async def body() -> Any:
-        with tracing.step(name, *_subject(args)):
+        subject = _subject(args)
+        with tracing.step(name, *subject), whose.working_for(subject[0] if isinstance(args[0], World) else ""):
             crashpoints.reach(f"before_{name}")
             made = await stage(*args)
             crashpoints.reach(f"after_{name}")

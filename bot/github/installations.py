@@ -1,5 +1,7 @@
 """The App on GitHub: one place that makes clients and tokens for an installation's repository."""
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -9,11 +11,14 @@ from bot.github.client import TIMEOUT_S, Exchange, GitHubClient, Surroundings
 from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.etags import EtagCache
 from bot.github.pace import WRITE_INTERVAL_S, Pace
-from bot.github.permissions import API_PERMISSIONS, COPILOT_PERMISSIONS, GIT_PERMISSIONS, Permissions
+from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS, Permissions
 from bot.github.tokens import AppJwt, FixedCredential, InstallationTokens, Scope
+
+REVOKING_S_MAX = 20.0
 
 _APP = 0
 _GONE = frozenset({GitHubErrorCode.NOT_FOUND, GitHubErrorCode.UNAUTHORISED})
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,24 +89,31 @@ class Installations:
             self._login = f"{(await self.app.getitem('/app'))['slug']}[bot]"
         return self._login
 
-    async def revoke(self, installation: int, repository: str) -> None:
-        """Revoke the tokens held for `owner/name`; one that is gone already counts as revoked.
+    async def revoke(self, *holders: str) -> int:
+        """Revoke every token held for these runs, for all when none is named; returns how many could not be.
 
-        Raises:
-            GitHubError: GitHub could not be asked; the tokens end by themselves within the hour.
+        One that is gone already counts as revoked. Never raises: a token that GitHub does not hear of in
+        REVOKING_S_MAX seconds ends by itself within the hour.
         """
-        for permissions in (API_PERMISSIONS, GIT_PERMISSIONS, COPILOT_PERMISSIONS):
-            token = self.tokens.forget(Scope.of(installation, repository, permissions))
-            if token is not None:
-                await self._revoke(installation, token)
+        dropped = [one for holder in holders or self.tokens.holders() for one in self.tokens.forget(holder)]
+        left = len(dropped)
+        try:
+            async with asyncio.timeout(REVOKING_S_MAX):
+                for installation, token in dropped:
+                    left -= await self._revoke(installation, token)
+        except TimeoutError:
+            _LOG.warning("GitHub did not take back all tokens in %g s", REVOKING_S_MAX)
+        return left
 
-    async def _revoke(self, installation: int, token: str) -> None:
+    async def _revoke(self, installation: int, token: str) -> bool:
         client = GitHubClient(self._surroundings(installation), FixedCredential(token))
         try:
             await client.delete("/installation/token")
         except GitHubError as error:
             if error.code not in _GONE:
-                raise
+                _LOG.warning("a token is not revoked: %s", error)
+                return False
+        return True
 
     def _surroundings(self, installation: int) -> Surroundings:
         if installation not in self._around:

@@ -14,6 +14,7 @@ import jwt
 from bot.github.client import GitHubClient
 from bot.github.errors import Call, GitHubError, GitHubErrorCode
 from bot.github.permissions import Permissions
+from execution.whose import run_at_work
 
 JWT_BACKDATE_S = 60
 JWT_LIFETIME_S = 9 * 60
@@ -76,16 +77,19 @@ class Scope:
         installation: GitHub installation id.
         repository: repository name without its owner; an installation has one owner. Empty for all of them.
         permissions: name and level pairs, sorted.
+        holder: the run for which the token is minted and with which it dies; empty for the App's own looking around.
     """
 
     installation: int
     repository: str
     permissions: tuple[tuple[str, str], ...]
+    holder: str = ""
 
     @classmethod
     def of(cls, installation: int, repository: str, permissions: Permissions) -> "Scope":
-        """Scope of `owner/name` with `permissions`."""
-        return cls(installation, repository.rpartition("/")[2], tuple(sorted(permissions.items())))
+        """Scope of `owner/name` with `permissions`, held by the run that is at work."""
+        granted = tuple(sorted(permissions.items()))
+        return cls(installation, repository.rpartition("/")[2], granted, run_at_work())
 
 
 @dataclass(frozen=True)
@@ -142,10 +146,17 @@ class InstallationTokens:
             raise GitHubError(GitHubErrorCode.UNREADABLE, Call("POST", path), message) from None
         return InstallationToken(value, expires.timestamp())
 
-    def forget(self, scope: Scope) -> str | None:
-        """Drop the token of `scope` from here and return it, so that its holder can revoke it at GitHub."""
-        held = self._tokens.pop(scope, None)
-        return held.value if held else None
+    def holders(self) -> set[str]:
+        """For whom tokens are held."""
+        return {scope.holder for scope in self._tokens}
+
+    def forget(self, holder: str) -> list[tuple[int, str]]:
+        """Drop every token of `holder` from here, and return installation and token of those that GitHub may know."""
+        scopes = [scope for scope in self._minting if scope.holder == holder]
+        for scope in scopes:
+            del self._minting[scope]
+        dropped = [(scope.installation, self._tokens.pop(scope)) for scope in scopes if scope in self._tokens]
+        return [(installation, one.value) for installation, one in dropped if one.expires_s > self._clock()]
 
     def credential(self, scope: Scope) -> "InstallationCredential":
         """The Authorization header of `scope`, renewed as needed."""

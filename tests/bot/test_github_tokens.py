@@ -13,6 +13,7 @@ from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.installations import GitHubSettings, Installations
 from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS
 from bot.github.tokens import AppJwt, AppKeyError, InstallationToken, Scope
+from execution.whose import working_for
 from tests.bot.api_server import ApiServer, Asked, Clock, Reply, serving
 
 
@@ -156,14 +157,25 @@ def test_revoking_forgets_and_tells_github(pem: str) -> None:
     mint = Mint(clock)
 
     async def use(app: Installations, server: ApiServer) -> None:
-        token = await app.git_token(1, "octo/sums")
-        await app.revoke(1, "octo/sums")
-        last = server.asked[-1]
-        assert (last.method, last.path) == ("DELETE", "/installation/token")
-        assert last.headers["Authorization"] == f"token {token}"
-        await app.revoke(1, "octo/sums")
-        assert server.asked[-1] is last
-        assert await app.git_token(1, "octo/sums") != token
+        with working_for("run-1"):
+            token = await app.git_token(1, "octo/sums")
+            await app.client(1, "octo/sums").getitem("/x")
+        with working_for("run-2"):
+            other = await app.git_token(1, "octo/sums")
+        assert other != token
+        assert await app.revoke("run-1") == 0
+        gone = [asked.headers["Authorization"] for asked in server.asked if asked.method == "DELETE"]
+        assert server.asked[-1].path == "/installation/token"
+        assert f"token {token}" in gone
+        assert len(gone) == 2
+        assert await app.revoke("run-1") == 0
+        assert len([asked for asked in server.asked if asked.method == "DELETE"]) == 2
+        with working_for("run-2"):
+            assert await app.git_token(1, "octo/sums") == other
+        with working_for("run-1"):
+            assert await app.git_token(1, "octo/sums") != token
+        assert await app.revoke() == 0
+        assert not app.tokens.holders()
 
     with_app(pem, clock, use, mint)
 
@@ -177,9 +189,38 @@ def test_a_dead_token_counts_as_revoked(pem: str) -> None:
 
     async def use(app: Installations, _: ApiServer) -> None:
         await app.git_token(1, "octo/sums")
-        await app.revoke(1, "octo/sums")
+        assert await app.revoke() == 0
 
     with_app(pem, clock, use, answer)
+
+
+@pytest.mark.parametrize("reply", [Reply(500, {}), Reply(drop=True), Reply(403, {"message": "no"})])
+def test_a_token_that_cannot_be_revoked_is_counted_and_harms_nobody(
+    pem: str, reply: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+
+    async def use(app: Installations, _: ApiServer) -> None:
+        await app.git_token(1, "octo/sums")
+        assert await app.revoke() == 1
+        assert await app.revoke() == 0
+
+    with_app(pem, clock, use, lambda asked: reply if asked.method == "DELETE" else mint(asked))
+    assert "a token is not revoked" in caplog.text
+    assert "ghs_" not in caplog.text
+
+
+def test_a_token_that_has_ended_by_itself_is_not_revoked(pem: str) -> None:
+    clock = Clock()
+
+    async def use(app: Installations, server: ApiServer) -> None:
+        await app.git_token(1, "octo/sums")
+        clock.now += 3600
+        assert await app.revoke() == 0
+        assert [asked.method for asked in server.asked] == ["POST"]
+
+    with_app(pem, clock, use, Mint(clock))
 
 
 def test_an_installation_that_is_gone_is_a_typed_error(pem: str) -> None:

@@ -21,6 +21,7 @@ from bot.metrics import Metrics
 from bot.server import Deps
 from bot.settings import Settings
 from execution.redaction import secrets_of
+from execution.whose import working_for
 
 GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 
@@ -368,3 +369,18 @@ def test_logs_are_json_with_the_delivery_id_and_no_secret(over_http: OverHttp, e
     assert any("RuntimeError" in line.get("error", "") for line in lines)
     for secret in (environ["OPTR_WEBHOOK_SECRET"], "ghs_123", "hunter2", "abcdefgh12345"):
         assert secret not in stream.getvalue()
+
+
+def test_a_log_line_tells_whose_work_it_is() -> None:
+    formatter = logs.JsonFormatter(secrets_of({}))
+
+    def line(**fields: str) -> dict[str, str]:
+        record = logging.makeLogRecord({"msg": "told", "fields": fields})
+        return dict(json.loads(formatter.format(record)))
+
+    with working_for("0123456789abcdef"), logs.delivery_id(GUID):
+        inside, named = line(), line(run="another")
+    outside = line()
+    assert (inside["run"], inside["delivery"]) == ("0123456789abcdef", GUID)
+    assert named["run"] == "another"
+    assert not {"run", "delivery"} & outside.keys()

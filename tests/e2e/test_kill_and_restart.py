@@ -24,7 +24,7 @@ from tests.postgres import as_sqlalchemy
 # run, on both databases.
 BEFORE_AGENTS = ("deliver", "announce", "plan", "record_plan", "admit", "baseline", "executing", "show_start")
 OF_A_NODE = ("dispatch", "attempt", "show_attempt", "judge", "show_verdict")
-AFTER_AGENTS = ("cross_vote", "decide", "record", "publish", "show")
+AFTER_AGENTS = ("cross_vote", "decide", "record", "publish", "show", "let_go")
 STEPS = (*BEFORE_AGENTS, *OF_A_NODE, *AFTER_AGENTS)
 INSIDE = ("inside_plan", "inside_decide", "inside_record", "appended")
 WRITES = tuple(f"github_write.{n}" for n in range(1, 8)) + tuple(f"git_push.{n}" for n in range(1, 5))

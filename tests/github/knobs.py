@@ -127,6 +127,21 @@ async def advance(world: World, given: Json) -> object:
     return {"expired": sum(token.expires_at <= time.time() for token in world.identity.tokens.values())}
 
 
+async def list_tokens(world: World, given: Json) -> object:
+    """Return what the tokens of ``installation`` may do and whether they still can, oldest first; no values."""
+    found = [one for one in world.identity.tokens.values() if one.installation.id == given["installation"]]
+    return {
+        "tokens": [
+            {
+                "permissions": one.permissions,
+                "repository_ids": one.repository_ids,
+                "alive": not one.revoked and one.expires_at > time.time(),
+            }
+            for one in found
+        ]
+    }
+
+
 async def press_button(world: World, given: Json) -> object:
     """Press a check run's button as a human: ``repository``, ``check_run_id``, ``identifier``, ``login``."""
     row = await world.row(given["repository"])
@@ -188,6 +203,7 @@ KNOBS: dict[str, Knob] = {
     "webhooks/redeliver": redeliver,
     "webhooks/emit": emit,
     "advance": advance,
+    "tokens": list_tokens,
     "press-button": press_button,
     "rerequest": rerequest_run,
     "merge-group": merge_group,
