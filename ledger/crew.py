@@ -90,18 +90,19 @@ class _Worker(Generic[T]):
     def __init__(self, work: Callable[[int], Generator[T, None, None]]) -> None:
         context = get_context("spawn")  # a fork would copy locks and threads of whoever calls us
         self._work_here = work
-        self._results, results = context.Pipe(duplex=False)
-        self._process: SpawnProcess = context.Process(
-            target=_work, args=(work, results), daemon=True, name="ledger-verify"
-        )
+        self._line, line = context.Pipe()
+        self._process: SpawnProcess = context.Process(target=_work, args=(line,), daemon=True, name="ledger-verify")
         self._process.start()
-        results.close()
+        line.close()
+        # Not among the arguments: to start a process that dies before it has read a long list of them never ends.
+        with suppress(OSError):
+            self._line.send(work)
 
     def results(self) -> Generator[T, None, None]:
         done = 0
         while True:
             try:
-                result: T = self._results.recv()
+                result: T = self._line.recv()
             except (EOFError, OSError):  # it has ended; or was killed, as by a machine short of memory
                 yield from self._work_here(done)
                 return
@@ -109,7 +110,7 @@ class _Worker(Generic[T]):
             done += 1
 
     def end(self) -> None:
-        self._results.close()
+        self._line.close()
         self._process.terminate()
         self._process.join(JOIN_S)
         if self._process.is_alive():
@@ -118,12 +119,14 @@ class _Worker(Generic[T]):
         self._process.close()
 
 
-def _work(work: Callable[[int], Generator[T, None, None]], results: Connection) -> None:
-    """Be a worker."""
+def _work(line: Connection) -> None:
+    """Be a worker: receive the work, send its results."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the reader ends us
-    with suppress(BrokenPipeError), closing(results), closing(work(0)) as found:
-        for result in found:
-            results.send(result)
+    with suppress(EOFError, OSError), closing(line):
+        work: Callable[[int], Generator[object, None, None]] = line.recv()
+        with closing(work(0)) as found:
+            for result in found:
+                line.send(result)
 
 
 def _digests(

@@ -390,3 +390,29 @@ def test_the_record_says_all_and_can_be_read_by_machines(grown: Any) -> None:
 
 def test_jobs_default_to_the_processors_that_may_be_used() -> None:
     assert 1 <= crew.cores() <= (os.cpu_count() or 1)
+
+
+DYING = """
+import hashlib, os, sys
+from pathlib import Path
+
+if __name__ != "__main__":
+    os._exit(9)  # as a process that is killed before it has read what it shall do
+
+from ledger.crew import BATCH_FILES, WORKER_BATCHES_MIN, hashed
+from ledger.source import FileSource
+
+names = [f"issue-{number}/audit.json" for number in range(2 * BATCH_FILES * WORKER_BATCHES_MIN)]
+source = FileSource({name: Path(sys.argv[1]) for name in names})
+found = set(hashed(source, names, jobs=2))
+assert found == {hashlib.sha256(Path(sys.argv[1]).read_bytes()).digest()}, found
+"""
+
+
+def test_workers_that_die_at_once_change_nothing(tmp_path: Path) -> None:
+    file, script = tmp_path / "file", tmp_path / "script.py"
+    file.write_text("content")
+    script.write_text(DYING)
+    command = [sys.executable, str(script), str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
