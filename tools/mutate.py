@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("package", help="a package at the root, such as ledger")
     parser.add_argument("--tests", nargs="*", help="test paths; tests/<package> when not given")
     parser.add_argument("--only", default="", help="modules whose path contains this")
+    parser.add_argument("--sample", type=int, help="only so many, drawn evenly, the same each time; more add to fewer")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="measure the tests anew and ask again about survivors")
     parser.add_argument("--report", action="store_true", help="only print what is known")
@@ -55,6 +56,8 @@ def main() -> int:
         if given.only in str(path)
         for mutant in mutants(str(path), path.read_bytes())
     ]
+    if given.sample is not None:  # ids are digests: the smallest of them are as good as drawn by lot
+        found = sorted(sorted(found, key=lambda one: one.id)[: given.sample], key=lambda one: (one.module, one.line))
     results = Results(OUT / f"{given.package}.jsonl")
     if not given.report:
         wanted = [one for one in found if results.open(one, again=given.again)]
