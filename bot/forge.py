@@ -1,10 +1,8 @@
 """GitHub as a forge (`execution.ports.Forge`): base and record by git, progress and results by the API."""
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from bot.gate_check import GitHubGate
 from bot.github.checks import CheckRuns
@@ -13,6 +11,7 @@ from bot.github.comments import Comments
 from bot.github.errors import Call, GitHubError
 from bot.github.git import GitRemote, NameRefusedError, checked_repository
 from bot.github.installations import Installations
+from bot.github.newest import Newest
 from bot.github.objects import PullRequestObject, read
 from bot.github.once import find_or_create
 from bot.ledgers import Ledgers
@@ -61,8 +60,7 @@ class GitHubForge:
         self._gate = gate
         self._checks = checks
         self._comments = comments
-        self._showing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._newest: dict[str, RunResult] = {}
+        self._newest: Newest[str, None] = Newest()
 
     async def fetch(self, run: Run) -> Path:
         """The repository's bare cache; its HEAD is the default branch.
@@ -99,17 +97,15 @@ class GitHubForge:
         What is shown is made from the whole result, so whatever fails now is repaired by the next call. Of calls that
         wait for each other only the newest result is shown: writes are slow, and agents would wait for old news.
         """
-        self._newest[run.id] = result
-        lock = self._showing.setdefault(run.id, asyncio.Lock())
-        async with lock:
-            newest = self._newest.pop(run.id, None)
-            if newest is None:
-                return
-            try:
-                shown = await self._show_check(run, self._linked(run, newest))
-                await self._show_comment(run, shown)
-            except (GitHubError, NameRefusedError) as error:
-                _LOG.warning("run %s: progress is not shown: %s", run.id, error)
+        free = self._installations.client(run.installation, run.repository).until_free
+        await self._newest.put(run.id, lambda: self._show(run, result), free)
+
+    async def _show(self, run: Run, result: RunResult) -> None:
+        try:
+            shown = await self._show_check(run, self._linked(run, result))
+            await self._show_comment(run, shown)
+        except (GitHubError, NameRefusedError) as error:
+            _LOG.warning("run %s: progress is not shown: %s", run.id, error)
 
     async def _show_check(self, run: Run, result: RunResult) -> RunResult:
         if not result.base_commit:

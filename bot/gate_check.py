@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 from bot.gate import GateDecision, GateFacts, Review, ReviewState, decide_gate
 from bot.github.checks import CheckRuns
@@ -12,6 +11,7 @@ from bot.github.client import GitHubClient
 from bot.github.errors import Call, GitHubError
 from bot.github.git import GitRemote, checked_commit, checked_repository
 from bot.github.installations import Installations
+from bot.github.newest import Newest
 from bot.github.objects import PullRequestObject, ReviewObject, read
 from bot.github.view import live_permission
 from bot.ledgers import Ledgers, RecordedWinner
@@ -44,7 +44,7 @@ class GitHubGate:
         self._remote = remote
         self._ledgers = ledgers
         self._checks = checks
-        self._judging: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._newest: Newest[tuple[str, int], GateDecision] = Newest()
 
     async def evaluate(self, run: Run, pull_request: Mapping[str, Any]) -> None:
         """Judge the pull request's present head and set the check on it; idempotent.
@@ -58,14 +58,17 @@ class GitHubGate:
         """As `evaluate`, by number; returns what was decided.
 
         The head is read anew: a payload may be older than the last push, and the check must stand on what is there.
+        One after the other, facts and all, or an older decision could be written over a newer one; and of several that
+        wait the last, which reads what all of them are about.
         """
         client = self._installations.client(run.installation, run.repository)
+        return await self._newest.put((run.id, number), lambda: self._judge(client, run, number), client.until_free)
+
+    async def _judge(self, client: GitHubClient, run: Run, number: int) -> GateDecision:
         path = f"/repos/{run.repository}/pulls/{number}"
-        # One after the other, facts and all: or an older decision could be written over a newer one.
-        async with self._judging.setdefault(run.id, asyncio.Lock()):
-            pull_request = read(PullRequestObject, await client.getitem(path), Call("GET", path))
-            decision = decide_gate(await self._facts(client, run, pull_request))
-            await self._checks.put(client, run.repository, gate_check(run.id, pull_request.head.sha, decision))
+        pull_request = read(PullRequestObject, await client.getitem(path), Call("GET", path))
+        decision = decide_gate(await self._facts(client, run, pull_request))
+        await self._checks.put(client, run.repository, gate_check(run.id, pull_request.head.sha, decision))
         return decision
 
     async def judge_group(self, run: Run, number: int, head: str) -> GateDecision:

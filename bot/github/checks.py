@@ -6,6 +6,7 @@ from cachetools import LRUCache
 
 from bot.github.client import GitHubClient
 from bot.github.errors import Call
+from bot.github.newest import Newest
 from bot.github.objects import CheckRunObject, read
 from bot.github.once import find_or_create
 from bot.render.check_run import CheckRun, CheckStatus, Conclusion
@@ -25,15 +26,26 @@ class CheckRuns:
         self._app_id = app_id
         self._clock = clock
         self._shown: LRUCache[tuple[str, str], tuple[CheckRun, str]] = LRUCache(maxsize=REMEMBERED_MAX)
+        self._wanted: LRUCache[tuple[str, str, str], CheckRun] = LRUCache(maxsize=REMEMBERED_MAX)
+        self._newest: Newest[tuple[str, str, str], str] = Newest()
 
     async def put(self, client: GitHubClient, repository: str, wanted: CheckRun) -> str:
         """Make GitHub show `wanted` and return its page.
 
-        A completed check run never goes back, unless what completed it was waiting for a person.
+        A completed check run never goes back, unless what completed it was waiting for a person. Of several that wait
+        to be shown under one key and on one commit only the newest is.
 
         Raises:
             GitHubError: it could not be shown.
         """
+        place = (repository.lower(), wanted.external_id, wanted.head_sha)
+        # Older news that comes late must not take the turn of the last word.
+        last = self._wanted.get(place)
+        late = last is not None and _final(last) and wanted.status is not CheckStatus.COMPLETED
+        newest = self._wanted[place] = last if last is not None and late else wanted
+        return await self._newest.put(place, lambda: self._show(client, repository, newest), client.until_free)
+
+    async def _show(self, client: GitHubClient, repository: str, wanted: CheckRun) -> str:
         key = (repository.lower(), wanted.external_id)
         shown = self._shown.get(key)
         if shown is not None and shown[0] == wanted:
@@ -71,10 +83,14 @@ class CheckRuns:
         return int(self._clock() * 1000)
 
 
+def _final(shown: CheckRunObject | CheckRun) -> bool:
+    """Whether nothing but another conclusion may follow: it is completed, and does not wait for a person."""
+    return shown.status == CheckStatus.COMPLETED and shown.conclusion != Conclusion.ACTION_REQUIRED
+
+
 def _settled(found: CheckRunObject, wanted: CheckRun) -> bool:
     """Whether GitHub shows `wanted` already, or something later than it."""
-    waits = found.conclusion == Conclusion.ACTION_REQUIRED
-    if found.status == CheckStatus.COMPLETED and wanted.status is not CheckStatus.COMPLETED and not waits:
+    if _final(found) and wanted.status is not CheckStatus.COMPLETED:
         return True
     return (found.status, found.conclusion, found.output.title, found.output.summary, found.output.text or "") == (
         wanted.status,

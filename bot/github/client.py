@@ -7,7 +7,8 @@ errors, and GraphQL under the same rules.
 
 import time
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,8 +18,8 @@ from gidgethub.aiohttp import GitHubAPI
 
 from bot.github.errors import Call, GitHubError, GitHubErrorCode, from_gidgethub
 from bot.github.etags import EtagCache
-from bot.github.pace import Pace
-from bot.github.policy import RATE_LIMIT_WAIT_S_MAX, SAFE_METHODS, Answer, judge, rate_limit_wait
+from bot.github.pace import HeldError, Pace
+from bot.github.policy import SAFE_METHODS, Answer, judge, rate_limit_wait
 from execution import crashpoints
 
 API_VERSION = "2022-11-28"
@@ -126,8 +127,8 @@ class GitHubClient(GitHubAPI):
         renewed = False
         while True:
             attempt += 1
-            await self._await_turn(call)
-            answer = await self._attempt(call, url, headers, body, credential, attempt)
+            async with self._turn(call):
+                answer = await self._attempt(call, url, headers, body, credential, attempt)
             if answer.status == _UNAUTHORISED and not renewed:
                 renewed, credential = True, await self._credential.header(refused=credential)
                 continue
@@ -141,10 +142,18 @@ class GitHubClient(GitHubAPI):
             else:
                 return answer.status, answer.headers, answer.body
 
-    async def _await_turn(self, call: Call) -> None:
-        if (held := self._around.pace.held_s()) > RATE_LIMIT_WAIT_S_MAX:
-            raise GitHubError(GitHubErrorCode.RATE_LIMITED, call, "the limit is used up", retry_after_s=held)
-        await self._around.pace.turn(write=call.method not in SAFE_METHODS)
+    async def until_free(self) -> None:
+        """Wait until a write would start at once; what is written is best made up after that."""
+        await self._around.pace.until_free()
+
+    @asynccontextmanager
+    async def _turn(self, call: Call) -> AsyncIterator[None]:
+        try:
+            async with self._around.pace.turn(write=call.method not in SAFE_METHODS):
+                yield
+        except HeldError as held:
+            message = "the limit is used up"
+            raise GitHubError(GitHubErrorCode.RATE_LIMITED, call, message, retry_after_s=held.wait_s) from None
 
     def _slow_down(self, call: Call, answer: Answer, attempt: int, *, repeat: bool) -> None:
         """Hold every call of this installation, and give up on this one unless it may be repeated."""

@@ -9,6 +9,7 @@ from cachetools import LRUCache
 
 from bot.github.client import GitHubClient
 from bot.github.errors import Call
+from bot.github.newest import Newest
 from bot.github.objects import Comment, read
 from bot.github.once import find_or_create
 
@@ -26,12 +27,13 @@ class Comments:
     def __init__(self, login: Callable[[], Awaitable[str]]) -> None:
         self._login = login
         self._shown: LRUCache[tuple[str, int, str], str] = LRUCache(maxsize=REMEMBERED_MAX)
+        self._newest: Newest[tuple[str, int, str], None] = Newest()
         self._writing: WeakValueDictionary[tuple[str, int, str], asyncio.Lock] = WeakValueDictionary()
 
     async def put(
         self, client: GitHubClient, repository: str, issue: int, marker: str, body: str, since_s: float = 0.0
     ) -> None:
-        """Make our comment that starts with `marker` say `body`, creating it once.
+        """Make our comment that starts with `marker` say `body`, creating it once; of several that wait the newest.
 
         Args:
             client: for the repository.
@@ -45,12 +47,20 @@ class Comments:
             GitHubError: it could not be written.
         """
         key = (repository.lower(), issue, marker)
-        if self._shown.get(key) == body:
-            return
+
+        async def write() -> None:
+            if self._shown.get(key) != body:
+                await self._show(client, repository, issue, marker, body, since_s)
+                self._shown[key] = body
+
+        await self._newest.put(key, write, client.until_free)
+
+    async def _show(
+        self, client: GitHubClient, repository: str, issue: int, marker: str, body: str, since_s: float
+    ) -> None:
         found, created = await self.ensure(client, repository, issue, marker, body, since_s)
         if not created and found.body != body:
             await client.patch(f"/repos/{repository}/issues/comments/{found.id}", data={"body": body})
-        self._shown[key] = body
 
     async def ensure(
         self, client: GitHubClient, repository: str, issue: int, marker: str, body: str, since_s: float = 0.0

@@ -5,9 +5,23 @@ https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 
 WRITE_INTERVAL_S = 1.0
+HELD_S_MAX = 900.0
+
+
+class HeldError(Exception):
+    """GitHub asked for a longer wait than a call should sit through.
+
+    Attributes:
+        wait_s: seconds until calls may go on.
+    """
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"GitHub asked us to wait {wait_s:.0f} s")
+        self.wait_s = wait_s
 
 
 class Pace:
@@ -40,14 +54,26 @@ class Pace:
         """Seconds until calls may go on, 0 when they may now."""
         return max(self._held_until_s - self._clock(), 0.0)
 
-    async def turn(self, *, write: bool) -> None:
-        """Return when this call may start."""
-        if (held := self.held_s()) > 0:
-            await self._sleep(held)
-        if not write or self._interval_s <= 0:
-            return
-        async with self._writing:
-            wait = self._next_write_s - self._clock()
-            if wait > 0:
+    async def until_free(self) -> None:
+        """Wait until a write need not wait any more; somebody else's may be faster all the same."""
+        if (wait := self._wait_s(write=True)) > 0:
+            await self._sleep(min(wait, HELD_S_MAX))
+
+    @asynccontextmanager
+    async def turn(self, *, write: bool) -> AsyncIterator[None]:
+        """Held for one attempt of one call: reads go side by side, writes one after the other.
+
+        Raises:
+            HeldError: it would have to wait too long; nothing was waited for.
+        """
+        async with self._writing if write else nullcontext():
+            while (wait := self._wait_s(write=write)) > 0:
+                if (held := self.held_s()) > HELD_S_MAX:
+                    raise HeldError(held)
                 await self._sleep(wait)
-            self._next_write_s = max(self._clock(), self._next_write_s) + self._interval_s
+            if write:
+                self._next_write_s = self._clock() + self._interval_s
+            yield
+
+    def _wait_s(self, *, write: bool) -> float:
+        return max(self.held_s(), self._next_write_s - self._clock() if write else 0.0)

@@ -6,9 +6,11 @@ GitHub's rules: https://docs.github.com/en/rest/using-the-rest-api/best-practice
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bot.github.pace import HELD_S_MAX
+
 RATE_LIMIT_ATTEMPTS_MAX = 5
 RATE_LIMIT_FALLBACK_S = 60.0
-RATE_LIMIT_WAIT_S_MAX = 900.0
+RATE_LIMIT_WAIT_S_MAX = HELD_S_MAX
 FAULT_ATTEMPTS_MAX = 4
 FAULT_BACKOFF_S = 1.0
 

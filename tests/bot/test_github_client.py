@@ -264,6 +264,36 @@ def test_writes_are_a_second_apart_and_reads_are_not() -> None:
     assert clock.slept == [1.0, 1.0]
 
 
+def test_a_write_waits_for_the_answer_to_the_one_before() -> None:
+    arrived = asyncio.Event()
+
+    def slowly(_: Asked) -> Reply:
+        arrived.set()
+        return Reply(body={}, wait_s=0.3)
+
+    async def use(client: GitHubClient, server: ApiServer) -> None:
+        slow = [asyncio.create_task(client.post("/thing", data=n)) for n in range(2)]
+        await arrived.wait()
+        assert await client.getitem("/thing") == {"n": 1}
+        assert [asked.method for asked in server.asked] == ["POST", "GET"], "reads go beside, writes do not"
+        await asyncio.gather(*slow)
+
+    run(use, slowly, Reply(body={"n": 1}), Reply(body={}))
+
+
+def test_a_write_in_the_queue_hears_of_a_limit_that_came_up_meanwhile() -> None:
+    clock = Clock()
+
+    async def use(client: GitHubClient, server: ApiServer) -> None:
+        asked = (client.post("/thing", data=n) for n in range(3))
+        met = await asyncio.gather(*asked, return_exceptions=True)
+        assert [getattr(error, "retry_after_s", None) for error in met] == [3600, 3600, 3600]
+        assert len(server.asked) == 1
+
+    run(use, Reply(429, {}, {"retry-after": "3600"}), clock=clock, write_interval_s=1.0)
+    assert clock.slept == []
+
+
 def test_graphql_keeps_the_policy() -> None:
     clock = Clock()
 
