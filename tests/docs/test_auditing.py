@@ -45,7 +45,7 @@ def test_every_command_of_the_page_works(steps: list[str], tmp_path: Path) -> No
         ("sed -i '$d' record/datalake/ledger.jsonl\n", 1),
         ("echo >> record/datalake/workflows/*/plan.md\n", 1),
         ("touch record/datalake/workflows/more\n", 1),
-        ("sed -i 3s/./A/ record/datalake/checkpoint\n", 2),
+        ("sed -i '3{s/^A/B/;t;s/./A/}' record/datalake/checkpoint\n", 2),
     ],
 )
 def test_its_steps_find_what_was_changed(steps: list[str], tmp_path: Path, damage: str, step: int) -> None:
