@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.optr-ready
 
-.PHONY: interleave setup demo serve test bench crash faults crash-ledger mutate verify-ledger check format lock docs readme clean
+.PHONY: interleave setup demo serve test bench crash faults storm crash-ledger mutate verify-ledger check format lock docs readme clean
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)  ## prepare .venv with hash-locked dependencies
@@ -40,6 +40,10 @@ crash: $(STAMP)  ## kill the App at every point, twice, and at random, on both d
 faults: $(STAMP)  ## every fault at every call of a run (docs/reliability.md)
 	$(BIN)/python -m tools.node_setup
 	OPTR_FAULTS_ALL=1 $(BIN)/pytest -vv tests/e2e/test_faulty_github.py
+
+storm: $(STAMP)  ## 10,000 deliveries, most of them duplicates or hostile (docs/reliability.md); DELIVERIES=1000 sends fewer
+	$(BIN)/python -m tools.node_setup
+	OPTR_STORM=$(or $(DELIVERIES),10000) OPTR_STORM_PAGE=docs/reliability.md $(BIN)/pytest -vv tests/e2e/test_storm.py
 
 crash-ledger: $(STAMP)  ## the long form of the ledger's crash proofs (docs/testing.md)
 	OPTR_CRASH_ROUNDS=20 OPTR_HYPOTHESIS=nightly $(BIN)/pytest tests/ledger/test_killed_writers.py tests/ledger/test_ledger_machine.py

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot import replies
 from bot.intent import intent_of
 from bot.names import ISSUE_CONSTRAINTS
 from bot.payloads import Issue, Repository
@@ -35,6 +36,7 @@ class Request:
         intent_sha256: hash of the original text.
         constraints, agents: as `execution.runs.Run`.
         asked_ms: when it was asked for by GitHub's clock, milliseconds since the epoch; None when nobody says.
+        while_open: only while the issue is open: its closing may have overtaken the request on its way here.
     """
 
     guid: str
@@ -48,6 +50,7 @@ class Request:
     constraints: tuple[str, ...] = ISSUE_CONSTRAINTS
     agents: tuple[str, ...] = ()
     asked_ms: int | None = None
+    while_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def request_from_issue(guid: str, repository: Repository, installation: int, req
         body=intent.body,
         intent_sha256=intent.sha256,
         asked_ms=_milliseconds(issue.updated_at),
+        while_open=True,
     )
 
 
@@ -109,11 +113,22 @@ async def _start(context: Context, request: Request) -> Admitted:
         if active is not None:
             return Admitted(active, started=False)
         if not any(other.id == run.id for other in runs):
-            refused = await context.brakes.refusal(request.installation, name, request.requester)
+            refused = await _refusal(context, request)
             if refused:
                 return Admitted(run, started=False, refused=refused)
         await context.runs.submit(run)
         return Admitted(run, started=True)
+
+
+async def _refusal(context: Context, request: Request) -> str:
+    """Why a new run may not start, for people. The issue is asked for as it is now: events arrive in any order."""
+    name = request.repository.full_name
+    if refused := await context.brakes.refusal(request.installation, name, request.requester):
+        return refused
+    github = context.github(request.installation)
+    if request.while_open and not await github.issue_is_open(name, request.issue):
+        return replies.issue_is_closed()
+    return ""
 
 
 def _granted(request: Request, runs: Sequence[Run], own: str) -> Run | None:

@@ -115,6 +115,10 @@ class GitHub(Protocol):
         """Close a pull request of ours unmerged; again is a no-op."""
         ...
 
+    async def issue_is_open(self, repository: str, number: int) -> bool:
+        """Whether the issue is open now, whatever an event said."""
+        ...
+
     async def pull_request(self, repository: str, number: int) -> Mapping[str, Any]:
         """The pull request as GitHub's REST API shows it."""
         ...

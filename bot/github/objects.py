@@ -37,6 +37,13 @@ class Comment(Part):
     performed_via_github_app: AppRef | None = None
 
 
+class IssueObject(Part):
+    """An issue."""
+
+    number: int
+    state: str
+
+
 class CheckOutput(Part):
     """What a check run shows."""
 

@@ -1,13 +1,14 @@
-"""GitHub as the webhook handlers see it: one installation, four questions (`bot.ports.GitHub`)."""
+"""GitHub as the webhook handlers see it: one installation, a few questions (`bot.ports.GitHub`)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from bot.github.client import GitHubClient
 from bot.github.comments import Comments
-from bot.github.errors import GitHubError, GitHubErrorCode
+from bot.github.errors import Call, GitHubError, GitHubErrorCode
 from bot.github.git import checked_repository
 from bot.github.installations import Installations
+from bot.github.objects import IssueObject, read
 from bot.permissions import Permission
 from bot.ports import Reaction
 
@@ -63,6 +64,21 @@ class InstallationView:
             GitHubError: GitHub refused.
         """
         await self._client(repository).patch(f"/repos/{repository}/pulls/{number}", data={"state": "closed"})
+
+    async def issue_is_open(self, repository: str, number: int) -> bool:
+        """Whether the issue is open now; one that was deleted or moved away is not.
+
+        Raises:
+            GitHubError: GitHub did not say.
+        """
+        path = f"/repos/{repository}/issues/{number}"
+        try:
+            answer = await self._client(repository).getitem(path)
+        except GitHubError as error:
+            if error.code is GitHubErrorCode.NOT_FOUND:
+                return False
+            raise
+        return read(IssueObject, answer, Call("GET", path)).state == "open"
 
     async def pull_request(self, repository: str, number: int) -> Mapping[str, Any]:
         """The pull request as GitHub's REST API shows it.

@@ -19,7 +19,8 @@ async def cancel(context: Context, delivery: Delivery) -> None:
     """
     event = delivery.read(IssueEvent)
     repository, number, login = event.repository.full_name, event.issue.number, event.sender.login
-    runs = await context.runs.runs_of_issue(repository, number)
+    async with context.lock(repository, number):  # a run that is being started now is seen once it is stored
+        runs = await context.runs.runs_of_issue(repository, number)
     run = next((run for run in runs if is_active(run) and not run.pull_request), None)
     if run is None:
         return

@@ -35,6 +35,7 @@ class SimulatedGitHub:
     reactions: list[tuple[int, int | None, str]] = field(default_factory=list)
     pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    closed_issues: set[int] = field(default_factory=set)
     down: bool = False
 
     async def permission(self, repository: str, login: str) -> Permission:
@@ -58,6 +59,11 @@ class SimulatedGitHub:
 
     async def close_pull_request(self, repository: str, number: int) -> None:
         self.pulls[number] = {**self.pulls[number], "state": "closed"}
+
+    async def issue_is_open(self, repository: str, number: int) -> bool:
+        if self.down:
+            raise GitHubDownError
+        return number not in self.closed_issues
 
     async def pull_request(self, repository: str, number: int) -> Mapping[str, Any]:
         return self.pulls[number]

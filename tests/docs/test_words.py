@@ -66,6 +66,8 @@ def test_every_setting_is_in_the_table_and_no_other_is_named() -> None:
         "OPTR_CRASH_ALL",
         "OPTR_CRASH_KILLS",
         "OPTR_FAULTS_ALL",
+        "OPTR_STORM",
+        "OPTR_STORM_PAGE",
         "OPTR_CRASH_ROUNDS",
         "OPTR_HYPOTHESIS",
         "OPTR_FLIPS",
