@@ -8,6 +8,7 @@ and appends are idempotent: each of them may simply ask again.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 
 from ledger.errors import LedgerError
@@ -25,13 +26,14 @@ Commit = Callable[[Sequence[Request]], Awaitable[Sequence[Appended | LedgerError
 class _Waiting:
     request: Request
     outcome: "asyncio.Future[Appended]"
+    context: Context
 
 
 class Group:
     """Gathers the concurrent appends of one ledger. Belongs to one event loop.
 
     Args:
-        commit: see `Commit`; never called twice at a time.
+        commit: see `Commit`; never called twice at a time, and always in the context of one of its own callers.
     """
 
     def __init__(self, commit: Commit) -> None:
@@ -46,7 +48,7 @@ class Group:
             LedgerError: what is wrong with this request.
             Exception: what made the whole commit fail.
         """
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future(), copy_context())
         self._queue.append(waiting)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
@@ -72,9 +74,14 @@ class Group:
             self._queue.popleft()
         return taken
 
+    async def _committed(self, requests: Sequence[Request]) -> Sequence[Appended | LedgerError]:
+        return await self._commit(requests)
+
     async def _append(self, taken: Sequence[_Waiting]) -> None:
         try:
-            outcomes = await self._commit([waiting.request for waiting in taken])
+            # For one who still waits, never for whoever came first of all: what that one held may be given back by now.
+            commit = self._committed([waiting.request for waiting in taken])
+            outcomes = await asyncio.create_task(commit, context=taken[0].context)
         except BaseException as error:  # carried to each caller; the worker goes on for the next
             for waiting in taken:
                 if not waiting.outcome.done():

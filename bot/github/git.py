@@ -243,6 +243,7 @@ def _is_ancestor(git_dir: Path, tip: str, commit: str) -> bool:
 
 
 def _last_words(error: GitError) -> str:
-    """Git's own last line, on one line."""
+    """Why a ref was refused, or else git's own last line, which says of a push only that it failed; on one line."""
     lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"git ended with {error.exit}"
+    refused = [line for line in lines if line.startswith("! [")]
+    return (refused or lines)[-1][:300] if lines else f"git ended with {error.exit}"

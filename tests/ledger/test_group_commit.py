@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -178,6 +179,34 @@ def test_a_caller_that_is_cancelled_while_waiting_is_left_out_and_hurts_nobody()
 
     asyncio.run(main())
     assert seen == [["run0/OPTR_SELECTED", "run1/OPTR_SELECTED"], ["run3/OPTR_SELECTED"]]
+
+
+def test_a_commit_is_made_in_the_context_of_one_who_waits_for_it() -> None:
+    run: ContextVar[str] = ContextVar("run")
+    seen: list[str] = []
+    gate = asyncio.Event()
+
+    async def commit(some: Sequence[Request]) -> list[Appended | LedgerError]:
+        seen.append(await asyncio.to_thread(run.get))
+        await gate.wait()
+        return [Appended("o", (0,), 1, "", "", "") for _ in some]
+
+    async def main() -> None:
+        group = Group(commit)
+
+        async def append(name: str, number: int) -> None:
+            run.set(name)
+            await group.append(request(number))
+
+        first = asyncio.create_task(append("first", 0))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(append("second", 1))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(main())
+    assert seen == ["first", "second"]
 
 
 def test_a_lease_is_had_by_one_at_a_time_and_a_hanging_holder_is_passed_by(tmp_path: Any) -> None:
