@@ -35,7 +35,7 @@ interleave: $(STAMP)  ## seeded orders of events around runs, many of them (docs
 
 crash: $(STAMP)  ## kill the App at every point, twice, and at random, on both databases (docs/reliability.md)
 	$(BIN)/python -m tools.node_setup
-	OPTR_CRASH_ALL=1 OPTR_CRASH_KILLS=$(or $(KILLS),200) $(BIN)/pytest -vv -n 2 tests/e2e/test_kill_and_restart.py
+	OPTR_CRASH_ALL=1 OPTR_CRASH_KILLS=$(or $(KILLS),200) $(BIN)/pytest -vv -n 2 tests/e2e/test_kills_in_number.py
 
 faults: $(STAMP)  ## every fault at every call of a run (docs/reliability.md)
 	$(BIN)/python -m tools.node_setup

@@ -111,15 +111,18 @@ class Ledgers:
         self, installation: int, repository: str, requests: Sequence[Request]
     ) -> Sequence[Appended | LedgerError]:
         signer = self.signer(repository)
-        environment = await self._remote.environment(installation, repository)
-        async with self._remote.lock(repository):
-            sequencer, publisher = self._sequencer(repository, signer)
-            publisher.environment = environment
-            try:
-                await asyncio.to_thread(publisher.fetch)
-                return await asyncio.to_thread(sequencer.append_all, requests)
-            finally:
-                publisher.environment = {}
+
+        async def appended(environment: Mapping[str, str]) -> Sequence[Appended | LedgerError]:
+            async with self._remote.lock(repository):
+                sequencer, publisher = self._sequencer(repository, signer)
+                publisher.environment = environment
+                try:
+                    await asyncio.to_thread(publisher.fetch)
+                    return await asyncio.to_thread(sequencer.append_all, requests)
+                finally:
+                    publisher.environment = {}
+
+        return await self._remote.authorised(installation, repository, appended)
 
     async def recorded_winner(self, installation: int, repository: str, run: str) -> RecordedWinner:
         """Fetch the branch, verify it against our key and our memory, and read what it says of `run`.

@@ -15,6 +15,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from bot.errors import OptrError
 from bot.settings_table import (
+    GITHUB_TIMEOUT_MS_DEFAULT,
+    GITHUB_TIMEOUT_MS_MAX,
+    GITHUB_TIMEOUT_MS_MIN,
     LEASE_MS_DEFAULT,
     LEASE_MS_MAX,
     LEASE_MS_MIN,
@@ -145,6 +148,9 @@ class Settings(LocalSettings):
     webhook_secret_previous: Secret | None = None
     github_api: BaseUrl = "https://api.github.com"
     github_url: BaseUrl = "https://github.com"
+    github_timeout_ms: int = Field(
+        default=GITHUB_TIMEOUT_MS_DEFAULT, ge=GITHUB_TIMEOUT_MS_MIN, le=GITHUB_TIMEOUT_MS_MAX
+    )
     write_interval_ms: int = Field(default=WRITE_INTERVAL_MS_DEFAULT, ge=0, le=WRITE_INTERVAL_MS_MAX)
     reconcile_ms: int = Field(default=RECONCILE_MS_DEFAULT, ge=RECONCILE_MS_MIN, le=RECONCILE_MS_MAX)
     lease_ms: int = Field(default=LEASE_MS_DEFAULT, ge=LEASE_MS_MIN, le=LEASE_MS_MAX)

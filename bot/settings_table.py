@@ -9,6 +9,9 @@ WEBHOOK_SECRET_CHARACTERS_MIN = 16
 METRICS_TOKEN_CHARACTERS_MIN = 16
 TIMEOUT_MS_MAX = 86_400_000
 PORT_DEFAULT = 8080
+GITHUB_TIMEOUT_MS_DEFAULT = 30_000
+GITHUB_TIMEOUT_MS_MIN = 100
+GITHUB_TIMEOUT_MS_MAX = 600_000
 WRITE_INTERVAL_MS_DEFAULT = 1_000
 WRITE_INTERVAL_MS_MAX = 60_000
 RUNS_OF_PERSON_DEFAULT = 50
@@ -126,6 +129,14 @@ TABLE: tuple[Setting, ...] = (
         "Base URL of GitHub's pages and of git over https",
         "Give an https URL without user, query or fragment (http only for this machine)",
         default="https://github.com",
+    ),
+    Setting(
+        "OPTR_GITHUB_TIMEOUT",
+        "github_timeout_ms",
+        "How long GitHub may take to answer one call, in milliseconds; git is given up when nothing moves for twice "
+        "that",
+        f"Give a whole number of milliseconds from {GITHUB_TIMEOUT_MS_MIN} to {GITHUB_TIMEOUT_MS_MAX}",
+        default=str(GITHUB_TIMEOUT_MS_DEFAULT),
     ),
     Setting(
         "OPTR_WRITE_INTERVAL",

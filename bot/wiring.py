@@ -91,7 +91,12 @@ class App:
         self._installations = Installations(
             session, github_settings(settings), time.time, asyncio.sleep, metrics.called
         )
-        remote = GitRemote(settings.state, settings.github_url, self._installations.git_token)
+        remote = GitRemote(
+            settings.state,
+            settings.github_url,
+            self._installations.git_token,
+            settings.github_timeout_ms / MILLISECONDS,
+        )
         self._ledgers = ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
         checks = CheckRuns(str(settings.app_id), time.time)
         self._comments = Comments(self._installations.login)
@@ -189,6 +194,7 @@ def github_settings(settings: Settings) -> GitHubSettings:
         private_key=settings.private_key.get_secret_value(),
         api_url=settings.github_api,
         web_url=settings.github_url,
+        timeout_s=settings.github_timeout_ms / MILLISECONDS,
         write_interval_s=settings.write_interval_ms / MILLISECONDS,
     )
 

@@ -7,20 +7,24 @@ they become paths.
 
 import asyncio
 import base64
+import math
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
+from bot.github.client import TIMEOUT_S
 from bot.github.errors import Call, GitHubError, GitHubErrorCode
+from bot.github.transfers import transfer, unauthorised
 from bot.github.turns import Turns
 from execution import crashpoints
-from execution.gitcmd import GitError, run_git
+from execution.gitcmd import GIT_SECONDS_MAX, GitError, run_git
 
 DATALAKE_REF = "refs/heads/datalake"
 STALL_BYTES_PER_S = 1000
-STALL_S = 60
+STALL_TIMES = 2  # a transfer may stand still for this many times the longest that an answer may take
 TRANSFER_S_MAX = 1800.0
 
 _REFSPEC = "+refs/heads/*:refs/heads/*"
@@ -28,6 +32,16 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/(?!\.{1,2}$)[A-Za-z0-9
 _REF = re.compile(r"refs/heads/(?!.*(\.\.|//|\.lock(/|$)|/\.|\.(/|$)))[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}(?<!/)")
 _SYMREF = re.compile(r"ref: (refs/heads/\S+)\tHEAD")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+T = TypeVar("T")
+
+
+class ContentsToken(Protocol):
+    """Gives a token that may fetch and push one repository of an installation."""
+
+    async def __call__(self, installation: int, repository: str, /, *, refused: str = "") -> str:
+        """The token; `refused` is the one that GitHub did not accept, so give another."""
+        ...
 
 
 class NameRefusedError(ValueError):
@@ -67,7 +81,7 @@ def checked_commit(commit: str) -> str:
     return commit
 
 
-def remote_environment(web_url: str, token: str) -> dict[str, str]:
+def remote_environment(web_url: str, token: str, timeout_s: float = TIMEOUT_S) -> dict[str, str]:
     """The environment with which git may talk to `web_url` and to nothing else.
 
     The header is bound to that host, so that not even a configured redirect could carry it elsewhere.
@@ -77,7 +91,7 @@ def remote_environment(web_url: str, token: str) -> dict[str, str]:
         (f"http.{web_url.rstrip('/')}/.extraHeader", f"Authorization: Basic {basic}"),
         ("http.followRedirects", "false"),
         ("http.lowSpeedLimit", str(STALL_BYTES_PER_S)),
-        ("http.lowSpeedTime", str(STALL_S)),
+        ("http.lowSpeedTime", str(max(1, math.ceil(STALL_TIMES * timeout_s)))),
         ("core.askPass", ""),
         ("push.recurseSubmodules", "no"),
     )
@@ -97,13 +111,15 @@ class GitRemote:
     Args:
         state: directory for OPTR's state.
         web_url: OPTR_GITHUB_URL.
-        token: gives a contents token for (installation, owner/name).
+        token: see ContentsToken.
+        timeout_s: how long GitHub may take to answer, seconds.
     """
 
-    def __init__(self, state: Path, web_url: str, token: Callable[[int, str], Awaitable[str]]) -> None:
+    def __init__(self, state: Path, web_url: str, token: ContentsToken, timeout_s: float = TIMEOUT_S) -> None:
         self._root = state / "repos"
         self._web_url = web_url.rstrip("/")
         self._token = token
+        self._timeout_s = timeout_s
         self._turns = Turns(self._root)
 
     def path(self, repository: str) -> Path:
@@ -123,9 +139,22 @@ class GitRemote:
         """Held while anything, here or in another process, writes the cache or the ledger of `owner/name`."""
         return self._turns.of(checked_repository(repository))
 
-    async def environment(self, installation: int, repository: str) -> dict[str, str]:
-        """The environment of a git child that may talk to `owner/name`; holds a token, so never log it."""
-        return remote_environment(self._web_url, await self._token(installation, repository))
+    async def authorised(
+        self, installation: int, repository: str, use: Callable[[Mapping[str, str]], Awaitable[T]]
+    ) -> T:
+        """`use` with the environment of a git child that may talk to `owner/name`; it holds a token, so never log it.
+
+        When GitHub does not accept the token, which may have been revoked long before its hour was over, once more with
+        a new one.
+        """
+        token = await self._token(installation, repository)
+        try:
+            return await use(remote_environment(self._web_url, token, self._timeout_s))
+        except GitHubError as error:
+            if error.code is not GitHubErrorCode.UNAUTHORISED:
+                raise
+        token = await self._token(installation, repository, refused=token)
+        return await use(remote_environment(self._web_url, token, self._timeout_s))
 
     async def fetch(self, installation: int, repository: str) -> Path:
         """Bring the cache up to date and return it: branches only, HEAD at the default branch.
@@ -135,9 +164,12 @@ class GitRemote:
             NameRefusedError: it is not a repository name.
         """
         path = self.path(repository)
-        environment = await self.environment(installation, repository)
-        async with self.lock(repository):
-            await asyncio.to_thread(fetch_heads, path, self.url(repository), environment)
+
+        async def fetched(environment: Mapping[str, str]) -> None:
+            async with self.lock(repository):
+                await asyncio.to_thread(fetch_heads, path, self.url(repository), environment)
+
+        await self.authorised(installation, repository, fetched)
         return path
 
     async def holding(self, installation: int, repository: str, commit: str) -> Path:
@@ -160,9 +192,12 @@ class GitRemote:
             NameRefusedError: a name is not what it should be.
         """
         path = self.path(repository)
-        environment = await self.environment(installation, repository)
-        async with self.lock(repository):
-            await asyncio.to_thread(push_commit, path, self.url(repository), environment, commit, ref)
+
+        async def pushed(environment: Mapping[str, str]) -> None:
+            async with self.lock(repository):
+                await asyncio.to_thread(push_commit, path, self.url(repository), environment, commit, ref)
+
+        await self.authorised(installation, repository, pushed)
 
 
 def _holds(git_dir: Path, commit: str) -> bool:
@@ -179,7 +214,7 @@ def fetch_heads(git_dir: Path, url: str, environment: Mapping[str, str]) -> None
     Commits of ours that no branch holds yet stay: nothing is ever collected in a cache.
 
     Raises:
-        GitHubError: GIT_FAILED, with git's last words.
+        GitHubError: UNAUTHORISED, the token is not accepted; GIT_FAILED otherwise, with git's last words.
     """
     call = Call("GIT", f"fetch {urllib.parse.urlsplit(url).path}")
     try:
@@ -187,10 +222,11 @@ def fetch_heads(git_dir: Path, url: str, environment: Mapping[str, str]) -> None
             git_dir.mkdir(parents=True, exist_ok=True)
             run_git(git_dir, "init", "--quiet", "--bare", "--template=")
         words = ("fetch", "--quiet", "--no-tags", "--prune", "--no-write-fetch-head", url, _REFSPEC)
-        run_git(git_dir, *words, env=environment, timeout_s=TRANSFER_S_MAX)
-        _follow_head(git_dir, run_git(git_dir, "ls-remote", "--symref", url, "HEAD", env=environment))
+        transfer(git_dir, *words, env=environment, timeout_s=TRANSFER_S_MAX)
+        listed = transfer(git_dir, "ls-remote", "--symref", url, "HEAD", env=environment, timeout_s=GIT_SECONDS_MAX)
+        _follow_head(git_dir, listed)
     except GitError as error:
-        raise GitHubError(GitHubErrorCode.GIT_FAILED, call, _last_words(error)) from None
+        raise GitHubError(_code(error), call, _last_words(error)) from None
 
 
 def _follow_head(git_dir: Path, listed: bytes) -> None:
@@ -204,27 +240,28 @@ def push_commit(git_dir: Path, url: str, environment: Mapping[str, str], commit:
     """Push without force, and judge by the remote's ref: an answer lost on the way is no failure.
 
     Raises:
-        GitHubError: GIT_REFUSED when the ref stands elsewhere; GIT_FAILED when it could not be read or written.
+        GitHubError: GIT_REFUSED when the ref stands elsewhere; UNAUTHORISED when the token is not accepted; GIT_FAILED
+            when it could not be read or written.
         NameRefusedError: `commit` or `ref` is not what it should be.
     """
     call = Call("GIT", f"push {urllib.parse.urlsplit(url).path} {checked_ref(ref)}")
     refspec = f"{checked_commit(commit)}:{ref}"
     try:
-        run_git(git_dir, "push", "--quiet", url, refspec, env=environment, timeout_s=TRANSFER_S_MAX)
+        transfer(git_dir, "push", "--quiet", url, refspec, env=environment, timeout_s=TRANSFER_S_MAX)
         crashpoints.count("git_push")
     except GitError as error:
         tip = _remote_tip(git_dir, url, environment, ref)
         if tip == commit:
             return
         moved = tip is not None and not _is_ancestor(git_dir, tip, commit)
-        code = GitHubErrorCode.GIT_REFUSED if moved else GitHubErrorCode.GIT_FAILED
+        code = GitHubErrorCode.GIT_REFUSED if moved else _code(error)
         raise GitHubError(code, call, _last_words(error)) from None
 
 
 def _remote_tip(git_dir: Path, url: str, environment: Mapping[str, str], ref: str) -> str | None:
     """Where the remote's `ref` stands; None when it is absent or cannot be read."""
     try:
-        listed = run_git(git_dir, "ls-remote", "--refs", url, ref, env=environment)
+        listed = transfer(git_dir, "ls-remote", "--refs", url, ref, env=environment, timeout_s=GIT_SECONDS_MAX)
     except GitError:
         return None
     for line in listed.decode("ascii", "replace").splitlines():
@@ -240,6 +277,10 @@ def _is_ancestor(git_dir: Path, tip: str, commit: str) -> bool:
     except GitError:
         return False
     return True
+
+
+def _code(error: GitError) -> GitHubErrorCode:
+    return GitHubErrorCode.UNAUTHORISED if unauthorised(error) else GitHubErrorCode.GIT_FAILED
 
 
 def _last_words(error: GitError) -> str:

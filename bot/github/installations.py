@@ -79,9 +79,9 @@ class Installations:
         scope = Scope.of(installation, repository, permissions)
         return GitHubClient(self._surroundings(installation), self.tokens.credential(scope))
 
-    async def git_token(self, installation: int, repository: str) -> str:
-        """A token that can fetch and push `owner/name` and nothing else."""
-        return await self.tokens.token(Scope.of(installation, repository, GIT_PERMISSIONS))
+    async def git_token(self, installation: int, repository: str, /, *, refused: str = "") -> str:
+        """A token that can fetch and push `owner/name` and nothing else; another one than `refused`."""
+        return await self.tokens.token(Scope.of(installation, repository, GIT_PERMISSIONS), refused=refused)
 
     async def login(self) -> str:
         """The login our comments and pull requests carry: `<slug>[bot]`."""

@@ -94,8 +94,8 @@ def test_the_header_is_bound_to_the_host() -> None:
 
 
 def test_a_remote_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
-    async def token(_installation: int, _repository: str) -> str:
-        return "ghs_secret"
+    async def token(_installation: int, _repository: str, /, *, refused: str = "") -> str:
+        return refused or "ghs_secret"
 
     async def whole() -> str:
         remote = GitRemote(tmp_path, "http://127.0.0.1:9", token)

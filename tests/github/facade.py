@@ -51,7 +51,8 @@ class Front:
         found = REPOSITORY_PATH.fullmatch(request.path) or git_http.GIT_PATH.fullmatch(request.path)
         entry.repository = f"{found['owner']}/{found['repo']}" if found else None
         from_app = principal.is_app or git_http.GIT_PATH.fullmatch(request.path) is not None
-        rule = self._world.faults.take(request.method, request.path, from_app=from_app)
+        faults = self._world.faults
+        rule = faults.take(request.method, request.path, request.query_string, body, from_app=from_app)
         entry.fault = rule.effect.value if rule else None
         early = await self._before(request, rule)
         if early is not None:
@@ -73,7 +74,9 @@ class Front:
         if rule.effect is Effect.SLOW:
             await asyncio.sleep(rule.seconds)
             return None
-        if rule.effect is Effect.DROP:
+        if rule.effect is Effect.STALL:
+            await asyncio.sleep(rule.seconds)
+        if rule.effect in {Effect.STALL, Effect.DROP}:
             _hang_up(request)
             return web.Response(status=499)
         error = refusal(rule, time.time())
@@ -91,6 +94,8 @@ class Front:
             request.transport.write(f"{head}Content-Length: {len(response.body)}\r\n\r\n".encode() + half)
             request.transport.close()
             return response
+        if rule.effect is Effect.STALL_AFTER:
+            await asyncio.sleep(rule.seconds)
         _hang_up(request)
         return response
 

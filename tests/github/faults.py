@@ -12,7 +12,10 @@ RETRY_AFTER_DEFAULT = 1
 
 
 class Effect(Enum):
-    """What happens to a matching request. ``after`` variants act once the request has taken effect."""
+    """What happens to a matching request. ``after`` variants act once the request has taken effect.
+
+    ``slow`` answers late but well; ``stall`` keeps the caller waiting for as long and then hangs up.
+    """
 
     SECONDARY_LIMIT = "secondary_limit"
     PRIMARY_LIMIT = "primary_limit"
@@ -21,23 +24,27 @@ class Effect(Enum):
     BAD_GATEWAY = "bad_gateway"
     UNAUTHORIZED = "unauthorized"
     SLOW = "slow"
+    STALL = "stall"
+    STALL_AFTER = "stall_after"
     DROP = "drop"
     DROP_AFTER = "drop_after"
     BAD_GATEWAY_AFTER = "bad_gateway_after"
     TRUNCATE = "truncate"
 
 
-AFTER = frozenset({Effect.DROP_AFTER, Effect.BAD_GATEWAY_AFTER, Effect.TRUNCATE})
+AFTER = frozenset({Effect.STALL_AFTER, Effect.DROP_AFTER, Effect.BAD_GATEWAY_AFTER, Effect.TRUNCATE})
 
 
 @dataclass
 class Rule:
-    """Applies ``effect`` to the next ``times`` requests after skipping ``skip`` that match method and path."""
+    """Applies ``effect`` to the next ``times`` requests after skipping ``skip`` that match all four patterns."""
 
     id: int
     effect: Effect
     method: re.Pattern[str]
     path: re.Pattern[str]
+    query: re.Pattern[str]
+    body: re.Pattern[bytes]
     times: int = 1
     skip: int = 0
     seconds: float = SLOW_SECONDS_DEFAULT
@@ -54,9 +61,9 @@ class Faults:
     made: int = 0
 
     def add(self, fields: Json) -> Rule:
-        """Add a rule from ``effect``, ``method``, ``path`` (patterns), ``times``, ``skip`` and so on."""
+        """Add a rule from ``effect``, patterns (``method``, ``path``, ``query``, ``body``), ``times`` and so on."""
         known = {key: fields[key] for key in ("times", "skip", "seconds", "retry_after", "app_only") if key in fields}
-        unknown = set(fields) - {"effect", "method", "path", *known}
+        unknown = set(fields) - {"effect", "method", "path", "query", "body", *known}
         if unknown:
             raise ApiError(400, f"unknown fault fields: {', '.join(sorted(unknown))}")
         self.made += 1
@@ -65,17 +72,21 @@ class Faults:
             Effect(fields["effect"]),
             re.compile(fields.get("method", ".*")),
             re.compile(fields.get("path", ".*")),
+            re.compile(fields.get("query", "")),
+            re.compile(fields.get("body", "").encode()),
             **known,
         )
         self.rules.append(rule)
         return rule
 
-    def take(self, method: str, path: str, *, from_app: bool) -> Rule | None:
+    def take(self, method: str, path: str, query: str, body: bytes, *, from_app: bool) -> Rule | None:
         """Return the rule that applies to a request, counting it."""
         for rule in self.rules:
             if rule.times <= 0 or (rule.app_only and not from_app):
                 continue
             if not (rule.method.fullmatch(method) and rule.path.search(path)):
+                continue
+            if not (rule.query.search(query) and rule.body.search(body)):
                 continue
             if rule.skip > 0:
                 rule.skip -= 1
