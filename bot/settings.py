@@ -38,6 +38,7 @@ from bot.settings_table import (
     SandboxChoice,
 )
 from execution.spending import INSTALLATION_DAY_DEFAULT, Unmeasured, dollars
+from governance.keeping import Capture
 
 PREFIX = "OPTR_"
 PRIVATE_KEY_BYTES_MAX = 65_536
@@ -114,6 +115,7 @@ class LocalSettings(BaseModel):
     log_level: LogLevel = LogLevel.INFO
     models_file: AbsolutePath | None = None
     policy_file: AbsolutePath | None = None
+    capture: Capture = Capture.REDACTED
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from execution.spending import INSTALLATION_DAY_DEFAULT, Unmeasured
+from governance.keeping import Capture
 
 WEBHOOK_SECRET_CHARACTERS_MIN = 16
 METRICS_TOKEN_CHARACTERS_MIN = 16
@@ -306,6 +307,15 @@ TABLE: tuple[Setting, ...] = (
         "policy_file",
         "File with the operator's own Cedar policy instead of the shipped one; a repository can only forbid more",
         "Give a file that only its owner can write, or unset it",
+        reader=Reader.BOTH,
+    ),
+    Setting(
+        "OPTR_CAPTURE",
+        "capture",
+        f"The most that a run's record may keep of texts: {', '.join(Capture)}; a repository can keep less, never "
+        "more. What each keeps: docs/record.md",
+        f"Give one of: {', '.join(Capture)}",
+        default=Capture.REDACTED.value,
         reader=Reader.BOTH,
     ),
     Setting(

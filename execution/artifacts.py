@@ -10,6 +10,7 @@ from execution.result import Receipt
 from execution.reviews import Ballot
 from governance.graph import Graph
 from governance.intent import Intent
+from governance.keeping import Capture
 from governance.mandate import Mandate
 from governance.outputs import FieldValue
 from governance.report import Report, Verdict
@@ -90,6 +91,7 @@ class Plan(Record):
         prepare_network: whether the operator lets `prepare` have the network.
         workers: profiles of a workflow's nodes that cannot be the result, by node id.
         waves: node ids of a race in the order they start; empty for all at once.
+        capture: what the record keeps of the run's texts.
     """
 
     intent: Intent
@@ -112,6 +114,7 @@ class Plan(Record):
     reviewers: dict[str, Profile] = Field(default_factory=dict)
     workers: dict[str, Profile] = Field(default_factory=dict)
     waves: tuple[tuple[str, ...], ...] = ()
+    capture: Capture = Capture.REDACTED
 
     @property
     def is_flow(self) -> bool:

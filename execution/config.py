@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from execution.yamlfile import ConfigError, load_model
+from governance.keeping import Capture
 
 CONFIG_PATH = ".github/optr.yml"
 DEPENDENCIES_DIRECTORY = ".optr-deps"  # kept of what `prepare` makes, when the configuration names nothing else
@@ -202,6 +203,17 @@ class Budget(Part):
     day: Amount | None = None
 
 
+class RecordRules(Part):
+    """What the record of a run keeps; it can only keep less than the operator allows.
+
+    Attributes:
+        capture: full keeps texts without live secrets, redacted also without what looks like a credential, digest only
+            their SHA-256 and size; see docs/record.md.
+    """
+
+    capture: Capture = Capture.REDACTED
+
+
 class Config(Part):
     """`.github/optr.yml`, version 1. Every key has a default.
 
@@ -219,6 +231,7 @@ class Config(Part):
     review: Review = Review()
     patch: PatchRules = PatchRules()
     budget: Budget = Budget()
+    record: RecordRules = RecordRules()
 
 
 def load_config(data: bytes | None) -> Config:

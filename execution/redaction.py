@@ -40,11 +40,15 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """`text` with every known secret and every secret-shaped word replaced."""
+        return SHAPES.sub(REDACTED, self.remove(text))
+
+    def remove(self, text: str) -> str:
+        """`text` with every known secret replaced; what merely has the shape of one stands."""
         for form in self._forms:
             text = text.replace(form, REDACTED)
         for form in self._split_in(text):
             text = re.sub(f"(?:{_DIFF_BREAK})?".join(map(re.escape, form)), REDACTED, text)
-        return SHAPES.sub(REDACTED, text)
+        return text
 
     def found_in(self, data: bytes) -> bool:
         """Whether a live secret's value stands in `data` in any of its forms."""

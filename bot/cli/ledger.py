@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot.cli.kept import keeps_digests, listed, not_kept, told
 from bot.cli.options import Json, Repo, Verbose
 from bot.cli.output import complain, emit, emit_json
 from bot.errors import OptrError
@@ -19,6 +20,7 @@ from bot.render.neutral import visible
 if TYPE_CHECKING:
     from governance.replaying import Replayed
     from ledger.entry import Entry
+    from ledger.extract import Extract
 
 LEDGER_VERSION = 1
 
@@ -79,19 +81,25 @@ def show(  # noqa: PLR0913 - each option of the command is one argument
     del verbose  # read by `bot.cli.app.run`
     place = locate_record(repo)
     if which is not None:
-        return _show_one(one_entry(place, which), as_json=as_json)
+        return _show_one(place, one_entry(place, which), as_json=as_json)
     start = moment(since) if since is not None else 0
     asked = {"run": run, "workflow": workflow, "type": kind}
+    digests: set[str] = set()
 
     def wanted(entry: "Entry") -> bool:
+        if keeps_digests(entry.record):
+            digests.add(str(entry.record["run"]))
         same = all(value is None or entry.record[name] == value for name, value in asked.items())
         return same and entry.timestamp >= start
 
     found = read_entries(place, wanted)
+    bare = sorted({str(entry.record["workflow"]) for entry in found if entry.record["run"] in digests})
     if as_json:
-        emit_json({"version": LEDGER_VERSION, "entries": [dict(entry.record) for entry in found]})
+        told_of = {"entries": [dict(entry.record) for entry in found], "digestOnly": bare}
+        emit_json({"version": LEDGER_VERSION, **told_of})
     else:
-        emit(visible("\n".join(map(_line, found)) or "No entry is like that"))
+        lines = [*map(_line, found), *([f"Texts kept as digests only: {', '.join(bare)}"] if bare else [])]
+        emit(visible("\n".join(lines) or "No entry is like that"))
     return ExitCode.OK
 
 
@@ -187,11 +195,14 @@ def replay(*, run: Run, repo: Repo = Path(), as_json: Json = False, verbose: Ver
     del verbose  # read by `bot.cli.app.run`
     from governance.replaying import reconstruct  # noqa: PLC0415 - `--help` must not wait for it
 
-    found = [(entry, reconstruct(stored)) for entry, stored in _stored(locate_record(repo), run)]
+    record = _extracted(locate_record(repo), run)
+    found = [(entry, reconstruct(stored)) for entry, stored in _stored(record, run)]
+    absent = not_kept(record.entries, record)
     if as_json:
-        emit_json({"version": LEDGER_VERSION, "decisions": [_replay_record(*one) for one in found]})
+        decisions = [_replay_record(*one) for one in found]
+        emit_json({"version": LEDGER_VERSION, "decisions": decisions, "notKept": listed(absent)})
     else:
-        emit(visible("\n".join(line for one in found for line in _replay_lines(*one))))
+        emit(visible("\n".join([*(line for one in found for line in _replay_lines(*one)), *told(absent)])))
     differences = [difference for _, replayed in found for difference in replayed.differences]
     if differences:
         complain("\n".join(f"error: {one.where}: {one.what}" for one in differences))
@@ -302,11 +313,16 @@ def _tampered(words: str) -> OptrError:
     return OptrError(words, remedy="See `optr verify-ledger`", code=ExitCode.TAMPERED)
 
 
-def _show_one(entry: "Entry", *, as_json: bool) -> ExitCode:
+def _show_one(place: Place, entry: "Entry", *, as_json: bool) -> ExitCode:
+    try:
+        absent = not_kept([entry], _extracted(place, entry.id, lambda one: one.id == entry.id))
+    except OptrError as error:  # the line is shown all the same: its files are verify-ledger's business
+        complain(f"error: {error}")
+        absent = []
     if as_json:
-        emit_json({"version": LEDGER_VERSION, "entries": [dict(entry.record)]})
+        emit_json({"version": LEDGER_VERSION, "entries": [dict(entry.record)], "notKept": listed(absent)})
     else:
-        emit(visible(json.dumps(entry.record, indent=2, ensure_ascii=True)))
+        emit(visible("\n".join([json.dumps(entry.record, indent=2, ensure_ascii=True), *told(absent)])))
     return ExitCode.OK
 
 
@@ -343,9 +359,9 @@ def _proven(receipt: bytes, line: bytes, key: str, name: str, *, as_json: bool) 
         head, index = verify_receipt(receipt, line, key), parse_receipt(receipt).index
     except LedgerError as error:
         raise OptrError(f"not proven: {error}", where=name, code=ExitCode.TAMPERED) from None
-    told: dict[str, Any] = {"receipt": name, "origin": head.origin, "seq": index, "size": head.size}
+    facts: dict[str, Any] = {"receipt": name, "origin": head.origin, "seq": index, "size": head.size}
     if as_json:
-        emit_json({"version": LEDGER_VERSION, **told, "root": head.root.hex()})
+        emit_json({"version": LEDGER_VERSION, **facts, "root": head.root.hex()})
     else:
         emit(visible(f"{name}: entry {index} is under the checkpoint of {head.origin} with {head.size} entries"))
     return ExitCode.OK
@@ -361,25 +377,29 @@ def _checked(data: bytes, key: str, name: str, *, as_json: bool) -> ExitCode:
         raise OptrError(str(error), where="--key", remedy="Give the key exactly as it was published") from None
     except BundleError as error:
         raise OptrError(str(error), where=name, code=ExitCode.TAMPERED) from None
-    told: dict[str, Any] = {"bundle": name, "origin": found.origin, "size": found.size, "files": found.files}
+    facts: dict[str, Any] = {"bundle": name, "origin": found.origin, "size": found.size, "files": found.files}
     if as_json:
-        emit_json({"version": LEDGER_VERSION, **told, "entries": [entry.id for entry in found.entries]})
+        emit_json({"version": LEDGER_VERSION, **facts, "entries": [entry.id for entry in found.entries]})
     else:
         emit(visible(f"{name}: {len(found.entries)} entries of {found.origin}, {found.files} files, all proven"))
     return ExitCode.OK
 
 
-def _stored(place: Place, run: str) -> "list[tuple[Entry, Any]]":
-    from governance.replaying import COMPLETE, EVENTS, SELECTION, Stored  # noqa: PLC0415 - `--help` must not wait
-    from ledger.errors import ExtractError  # noqa: PLC0415
+def _extracted(place: Place, name: str, wanted: "Callable[[Entry], bool] | None" = None) -> "Extract":
+    from ledger.errors import ExtractError  # noqa: PLC0415 - `--help` must not wait for it
     from ledger.extract import extract  # noqa: PLC0415
 
     try:
-        record = extract(place.git_dir, of_run(run), place.ref)
+        return extract(place.git_dir, wanted or of_run(name), place.ref)
     except ExtractError as error:
         raise OptrError(
             str(error), where="RUN", remedy="Name a run or workflow that `optr ledger show` lists"
         ) from None
+
+
+def _stored(record: "Extract", run: str) -> "list[tuple[Entry, Any]]":
+    from governance.replaying import COMPLETE, EVENTS, SELECTION, Stored  # noqa: PLC0415 - `--help` must not wait
+
     plans = {
         str(entry.record["run"]): entry.record for entry in record.entries if entry.record["type"] == "MAEG_CREATED"
     }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from execution.artifacts import PICKED, PLAN, RECORDED, RESULT, Picked, Plan, Recorded
+from execution.capture import Keeping
 from execution.redaction import secrets_of
 from execution.result import RunResult
 from execution.runs import Run
@@ -64,6 +65,8 @@ async def _record_closing(
     kind = _TYPES.get(outcome, EntryType.RUN_FAILED)
     now_ms = world.now_ms()
     body: dict[str, object] = {"outcome": str(outcome), **facts}
+    if "problem" in facts:
+        body["problem"] = Keeping(plan.capture, secrets_of(world.access.environ)).words(facts["problem"])
     recorded = world.store.find(run.id, RECORDED, Recorded)
     if outcome in _WRAPS and recorded is not None:
         made = wrap(

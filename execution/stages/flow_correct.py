@@ -1,10 +1,10 @@
 """Corrections: issued by a person for a run that waits for one, and put on the ledger before anything is done again."""
 
-import json
 from dataclasses import dataclass
 
 from execution.artifacts import PLAN, RECORDED, Plan, Recorded, correction_name, correction_recorded_name
 from execution.authority import establish_authority
+from execution.capture import CORRECTION, Keeping
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.result import Receipt
@@ -98,10 +98,10 @@ async def record_correction(world: World, run_id: str, number: int) -> Receipt:
             "supersedes": pack.aggregate,
         },
     )
-    text = json.dumps({"version": 1, **pack.model_dump(mode="json")}, indent=2, sort_keys=True, ensure_ascii=False)
+    kept = Keeping(plan.capture, secrets_of(world.access.environ))
     book = establish_authority(world, run_id, number)
     files = {
-        f"corrections/{number}/correction.json": f"{text}\n".encode(),
+        f"corrections/{number}/correction.json": kept.file({"version": 1, **pack.model_dump(mode="json")}, CORRECTION),
         f"corrections/{number}/{TRUST_FILE}": trust_file(book),
     }
     appended = await world.forge(run).append(run, [draft], placed(plan.workflow, files))

@@ -1,14 +1,14 @@
 """The files of a workflow's record: what every attempt of every node handed back, and the chain of their events."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from execution.artifacts import POLICY, Dispatched, Judged, Recorded, Tried, correction_recorded_name
+from execution.capture import Keeping
 from execution.records import AgentOutcome
 from execution.redaction import Secrets
-from execution.stages.outputs import Decision, Story, agent_result, under_policy
+from execution.stages.outputs import Decision, Story, agent_result, handed_back, under_policy
 from execution.world import World
 from governance.correction import Correction
 from governance.entry_types import EntryType
@@ -57,12 +57,10 @@ class Deed:
 def node_files(story: Story, deeds: Iterable[Deed], secrets: Secrets) -> dict[str, bytes]:
     """What each attempt handed back, and its patch; a patch that holds a live secret is kept as a digest only."""
     files: dict[str, bytes] = {}
+    kept = Keeping(story.plan.capture, secrets)
     for deed in deeds:
-        name = story.plan.profiles[deed.spec.id].name
-        files[f"agent-outputs/{name}.json"] = _json(_handed_back(story, deed), secrets)
         patch = deed.tried.candidate.patch if deed.tried else b""
-        if patch and not secrets.found_in(patch):
-            files[f"patches/{name}.patch"] = patch
+        files |= handed_back(story.plan.profiles[deed.spec.id].name, _handed_back(story, deed), patch, kept)
     return files
 
 
@@ -183,8 +181,3 @@ def _worked(deed: Deed) -> Iterable[Told]:
     kind = EntryType.SUB_PAC_EXECUTED if completed else EntryType.SUB_PAC_FAILED
     handed = report.candidate_digest or hashlib.sha256(b"").hexdigest()
     yield (kind, deed.tried.executed_ms, {"candidate": handed})
-
-
-def _json(value: object, secrets: Secrets) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
-    return secrets.redact(text).encode("utf-8", "replace") + b"\n"

@@ -7,13 +7,13 @@ executionTime, hash, timestamp), `patches/<agent>.patch`, `optr-selection.json`,
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
 
 from execution.artifacts import Dispatched, Judged, Plan, Reviewed, Tried
+from execution.capture import AGENT_OUTPUT, INTENT, REVIEW, SELECTION, Keeping
 from execution.crossvoting import about
 from execution.records import AgentOutcome, Attempt
 from execution.redaction import Secrets
@@ -24,6 +24,7 @@ from governance.compliance import assess
 from governance.draw import mermaid
 from governance.events import EntryType, NodeEvent, chain
 from governance.frameworks import assessment_page
+from governance.keeping import instead
 from governance.mandate import ORCHESTRATOR, Mandate
 from governance.report import Verdict
 from governance.settlement import Aggregate, Settlement
@@ -68,9 +69,11 @@ def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
         "optr": "select_optr",
         "ledger": {"enabled": True, "auditable": True},
     }
+    kept = Keeping(plan.capture, secrets)
     body = {
         "version": 1,
-        "intent": plan.intent.model_dump(mode="json"),
+        "capture": str(plan.capture),
+        "intent": kept.part(plan.intent.model_dump(mode="json"), INTENT),
         "intentDigest": plan.intent.digest,
         "graph": plan.graph.model_dump(mode="json"),
         "graphDigest": plan.graph.digest,
@@ -85,8 +88,8 @@ def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
         "workflow-optr.yaml": yaml.safe_dump(
             dumped(plan.graph, plan.workflow) if plan.is_flow else workflow, sort_keys=False
         ).encode(),
-        "plan.json": _json(body, secrets),
-        "plan.md": secrets.redact(_plan_page(plan)).encode(),
+        "plan.json": kept.file(body),
+        "plan.md": kept.page(_plan_page(plan)),
     }
 
 
@@ -114,16 +117,21 @@ def agent_files(story: Story, secrets: Secrets) -> dict[str, bytes]:
     A patch that holds a live secret is kept as a digest only: git keeps what is committed for ever.
     """
     files: dict[str, bytes] = {}
+    kept = Keeping(story.plan.capture, secrets)
     for node, attempt in story.tried.items():
-        name, patch = attempt.candidate.agent, attempt.candidate.patch
-        leaks = secrets.found_in(patch)
-        files[f"agent-outputs/{name}.json"] = _json(agent_result(story, node), secrets)
-        if patch and not leaks:
-            files[f"patches/{name}.patch"] = patch
+        files |= handed_back(attempt.candidate.agent, agent_result(story, node), attempt.candidate.patch, kept)
     for node, reviewed in story.reviewed.items():
         profile = story.plan.reviewers[node]
-        files[f"reviews/{profile.name}.json"] = _json(review_result(node, profile.model, reviewed), secrets)
+        files[f"reviews/{profile.name}.json"] = kept.file(review_result(node, profile.model, reviewed), REVIEW)
     return files
+
+
+def handed_back(name: str, result: Mapping[str, object], patch: bytes, kept: Keeping) -> dict[str, bytes]:
+    """An agent's output and its patch; where the patch is not kept, the output says so, with digest and size."""
+    whole = kept.patch(patch)
+    told = {**result, **({"patch": instead(patch)} if patch and not whole else {})}
+    output = {f"agent-outputs/{name}.json": kept.file(told, AGENT_OUTPUT)}
+    return output | ({f"patches/{name}.patch": whole} if whole else {})
 
 
 def agent_result(story: Story, node: str) -> dict[str, object]:
@@ -179,6 +187,7 @@ class Decision:
 
 def decision_files(plan: Plan, decision: Decision, secrets: Secrets) -> dict[str, bytes]:
     """The selection with every loser's why-not, the settlement, and how the execution ended."""
+    kept = Keeping(plan.capture, secrets)
     commit, tree = decision.winner or (None, None)
     complete = {
         "version": 1,
@@ -192,8 +201,8 @@ def decision_files(plan: Plan, decision: Decision, secrets: Secrets) -> dict[str
         "settlements": [settlement.model_dump(mode="json") for settlement in decision.settlements],
     }
     return {
-        "optr-selection.json": _json({"version": 1, **decision.selection.model_dump(mode="json")}, secrets),
-        "execution-complete.json": _json(complete, secrets),
+        "optr-selection.json": kept.file({"version": 1, **decision.selection.model_dump(mode="json")}, SELECTION),
+        "execution-complete.json": kept.file(complete),
     }
 
 
@@ -262,15 +271,10 @@ def _events(mandate: Mandate, told: Told) -> list[NodeEvent]:
     return events
 
 
-def compliance_files(facts: Mapping[str, bool], entries: Mapping[str, str], secrets: Secrets) -> dict[str, bytes]:
+def compliance_files(facts: Mapping[str, bool], entries: Mapping[str, str], kept: Keeping) -> dict[str, bytes]:
     """What the record of the run evidences for named controls: `compliance.json`, and the same as a page."""
     assessed = assess(facts, entries)
     return {
-        "compliance.json": _json(assessed, secrets),
-        "compliance.md": secrets.redact(assessment_page(assessed)).encode(),
+        "compliance.json": kept.file(assessed),
+        "compliance.md": kept.page(assessment_page(assessed)),
     }
-
-
-def _json(value: object, secrets: Secrets) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
-    return secrets.redact(text).encode("utf-8", "replace") + b"\n"

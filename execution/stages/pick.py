@@ -7,6 +7,7 @@ import asyncio
 
 from execution.artifacts import PICKED, PLAN, RESULT, Picked, Plan, Tried, tried_name
 from execution.authority import require_orchestrator, require_unrevoked
+from execution.capture import Keeping
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.runs import Run
@@ -38,7 +39,8 @@ async def pick(world: World, run_id: str, agent: str, by: str, why: str) -> Pick
         picked = await _prepare(world, run, agent, by, told)
     await require_orchestrator(world, run_id, PUBLISH)
     await require_unrevoked(world, plan.mandate(_node(plan, agent)))
-    await world.forge(run).append(run, [_line(run, plan, picked)], {})
+    kept = Keeping(plan.capture, secrets_of(world.access.environ))
+    await world.forge(run).append(run, [_line(run, plan, picked, kept)], {})
     chosen = run.model_copy(
         update={"workflow": f"{run.workflow}-{agent}", "head_commit": picked.commit, "head_tree": picked.tree}
     )
@@ -89,7 +91,7 @@ def _node(plan: Plan, agent: str) -> str:
     return next(node for node, profile in plan.profiles.items() if profile.name == agent)
 
 
-def _line(run: Run, plan: Plan, picked: Picked) -> Draft:
+def _line(run: Run, plan: Plan, picked: Picked, kept: Keeping) -> Draft:
     kind = EntryType.OPTR_PICKED
     return Draft(
         id=f"{run.id}/{kind}/{picked.commit}",
@@ -100,7 +102,7 @@ def _line(run: Run, plan: Plan, picked: Picked) -> Draft:
         timestamp=picked.picked_ms,
         body={
             "pickedOptr": picked.agent,
-            "why": picked.why,
+            "why": kept.words(picked.why),
             "commit": picked.commit,
             "tree": picked.tree,
             "replaces": picked.replaces,

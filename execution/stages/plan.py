@@ -14,6 +14,7 @@ from execution.artifacts import PLAN, POLICY, Plan
 from execution.authority import establish_authority, require_orchestrator
 from execution.blobs import read_blob
 from execution.breaker import COOL_MS, FAILURES_MAX, Breakers, breaker_of
+from execution.capture import settled
 from execution.checks import detect
 from execution.config import CONFIG_PATH, Check, Config, load_config
 from execution.gitcmd import GitError, run_git
@@ -106,6 +107,7 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         requester=run.requester,
     )
     now_ms = world.now_ms()
+    capture, bounded = settled(config.record.capture, world.access.environ)
     limits = _limits(world, {**parts.racers, **parts.judges, **parts.workers})
     return Plan(
         intent=intent,
@@ -122,11 +124,12 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         limits=limits,
         instructions=_instructions(git_dir, base, paths),
         context=_context(paths, checks),
-        warnings=(*_walls(world), *parts.warnings),
+        warnings=(*_walls(world), *bounded, *parts.warnings),
         planned_ms=now_ms,
         reviewers=parts.judges,
         workers=parts.workers,
         waves=_waves(world, config, parts),
+        capture=capture,
         prepare_network=config.prepare is not None and may_use_network(world.access.environ),
     )
 

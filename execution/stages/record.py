@@ -30,6 +30,7 @@ from execution.artifacts import (
     tried_name,
 )
 from execution.authority import establish_authority
+from execution.capture import Keeping
 from execution.policies import POLICY_FILE, policy_file
 from execution.records import Candidate
 from execution.redaction import Secrets, secrets_of
@@ -41,6 +42,7 @@ from execution.winner import commit_patch
 from execution.world import World
 from governance.compliance import Fact
 from governance.events import EntryType
+from governance.keeping import Capture
 from governance.policy.decide import Policy
 from governance.report import Verdict
 from governance.settlement import Outcome, Settlement, aggregate, race_outcome, settle
@@ -78,6 +80,7 @@ async def record_plan(world: World, run_id: str) -> Receipt:
             "policy": policy.digest,
             "baseCommit": plan.base_commit,
             "agents": [profile.name for profile in plan.profiles.values()],
+            "capture": str(plan.capture),
             "sandbox": world.sandbox.name,
             **({"network": online} if (online := _online(plan)) else {}),
             **({"prepareNetwork": plan.prepare_network} if plan.config.prepare else {}),
@@ -252,7 +255,7 @@ def compliance_of(run: Run, story: outputs.Story, decision: outputs.Decision, se
         Fact.REQUESTER_AUTHENTICATED: (github, planned),
         Fact.PERMISSION_CHECKED: (github, planned),
         Fact.GRAPH_RECORDED: (True, planned),
-        Fact.OUTPUTS_RECORDED: (True, decided),
+        Fact.OUTPUTS_RECORDED: (story.plan.capture is not Capture.DIGEST, decided),
         Fact.SELECTION_RECORDED: (True, decided),
         Fact.LEDGER_SIGNED: (True, decided),
         Fact.SANDBOXED: (unconfined.WARNING not in story.plan.warnings, planned),
@@ -260,7 +263,8 @@ def compliance_of(run: Run, story: outputs.Story, decision: outputs.Decision, se
         Fact.STATIC_SCAN_PASSED: (winner is not None and "secure" in winner.invariants, decided),
     }
     held = {str(fact): true for fact, (true, _) in facts.items()}
-    return outputs.compliance_files(held, {str(fact): entry for fact, (_, entry) in facts.items()}, secrets)
+    kept = Keeping(story.plan.capture, secrets)
+    return outputs.compliance_files(held, {str(fact): entry for fact, (_, entry) in facts.items()}, kept)
 
 
 def attestation_of(

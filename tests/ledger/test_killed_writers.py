@@ -54,6 +54,18 @@ class Writer:
         return self.process.returncode
 
 
+def tip_of(world: Any) -> str:
+    """The branch's tip; empty without a branch."""
+    return str(world.git("for-each-ref", "--format=%(objectname)", "refs/heads/datalake"))
+
+
+def await_work(world: Any, writers: list[Writer]) -> None:
+    """Wait until one of the writers has appended, or all have ended: a kill before that would prove nothing."""
+    before = tip_of(world)
+    while tip_of(world) == before and any(writer.process.poll() is None for writer in writers):
+        time.sleep(0.05)
+
+
 def judge(world: Any, writers: list[Writer]) -> Counter[str]:
     """Finish what a crash interrupted, then check the ledger without the sequencer's help."""
     for lock in world.git_dir.rglob("*.lock"):
@@ -93,7 +105,8 @@ def test_eight_writers_killed_at_random_lose_nothing_and_write_nothing_twice(wor
         for writer in writers:
             named = chance.random() < 0.4
             writer.start(lines, *((chance.choice(POINTS), chance.randint(1, 4)) if named and life % 2 else ()))
-        time.sleep(chance.uniform(1.0, 3.0))
+        await_work(world, writers)
+        time.sleep(chance.uniform(0.0, 2.0))
         for writer in chance.sample(writers, WRITERS):
             writer.kill()
             time.sleep(chance.uniform(0.0, 0.1))
