@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from execution.records import AgentOutcome
 from execution.runs import Run
-from execution.store import Store, make_tables
+from execution.store import Store, insert_once, make_tables
 
 FAILURES_MAX = 5  # in a row, over all runs of an installation
 COOL_MS = 30 * 60 * 1000
@@ -87,6 +87,8 @@ class Breakers:
     def record(self, agent: str, *, failed: bool, now_ms: int) -> Breaker:
         """Count an attempt and return the new standing."""
         with self._engine.begin() as connection:
+            # A row that is not there cannot be locked, and two processes may meet an agent's first failure at once.
+            insert_once(connection, _BREAKERS, agent=agent, failures=0, opened_ms=0)
             standing = _read(connection, agent).after(failed=failed, now_ms=now_ms)
             _write(connection, agent, standing)
             return standing
@@ -100,9 +102,7 @@ def _read(connection: sa.Connection, agent: str) -> Breaker:
 
 def _write(connection: sa.Connection, agent: str, standing: Breaker) -> None:
     values = {"failures": standing.failures, "opened_ms": standing.opened_ms}
-    update = _BREAKERS.update().where(_BREAKERS.c.agent == agent).values(**values)
-    if connection.execute(update).rowcount == 0:
-        connection.execute(_BREAKERS.insert().values(agent=agent, **values))
+    connection.execute(_BREAKERS.update().where(_BREAKERS.c.agent == agent).values(**values))
 
 
 def breaker_of(run: Run, agent: str) -> str:

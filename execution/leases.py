@@ -56,11 +56,14 @@ class Leases:
             connection.execute(_PROCESSES.delete().where(_PROCESSES.c.seen_ms < lately))
 
     def dead(self, executors: Collection[str]) -> list[str]:
-        """Those of `executors` that hold no lease."""
+        """Those of `executors` that hold no lease; never this one, which was merely slow if its own ran out.
+
+        Taking over from oneself would begin everything a second time beside its first.
+        """
         holding = _PROCESSES.c.seen_ms >= _NOW_MS - int(self.lease_s * 1000)
         with self._engine.connect() as connection:
             living = set(connection.execute(sa.select(_PROCESSES.c.executor).where(holding)).scalars())
-        return sorted(set(executors) - living)
+        return sorted(set(executors) - living - {self.executor})
 
     def release(self) -> None:
         """Give the lease back: what this process left unfinished is free at once, or, failing that, in its time."""

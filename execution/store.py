@@ -109,11 +109,11 @@ class Store:
             if (known := _one(connection, run.id)) is not None:
                 return known
             named = {"repository": run.repository, "workflow": run.workflow}
-            if not _insert_once(connection, _WORKFLOWS, **named, run=run.id):
+            if not insert_once(connection, _WORKFLOWS, **named, run=run.id):
                 holder = connection.execute(sa.select(_WORKFLOWS.c.run).where(*_where(_WORKFLOWS, named))).scalar()
                 if holder != run.id:
                     raise TakenError(f"{run.repository} {run.workflow} is run {holder}")
-            _insert_once(connection, _RUNS, id=run.id, **_columns(run))
+            insert_once(connection, _RUNS, id=run.id, **_columns(run))
             return _one(connection, run.id) or run
 
     def get(self, run_id: str) -> Run | None:
@@ -171,13 +171,13 @@ class Store:
     def put(self, run_id: str, name: str, value: BaseModel) -> None:
         """Write an artifact once; the first one written stands."""
         with self._engine.begin() as connection:
-            _insert_once(connection, _ARTIFACTS, run=run_id, name=name, data=value.model_dump_json())
+            insert_once(connection, _ARTIFACTS, run=run_id, name=name, data=value.model_dump_json())
 
     def replace(self, run_id: str, name: str, value: BaseModel) -> None:
         """Write an artifact that is a view of others and may be made anew."""
         key, data = {"run": run_id, "name": name}, value.model_dump_json()
         with self._engine.begin() as connection:
-            if not _insert_once(connection, _ARTIFACTS, **key, data=data):
+            if not insert_once(connection, _ARTIFACTS, **key, data=data):
                 connection.execute(_ARTIFACTS.update().where(*_where(_ARTIFACTS, key)).values(data=data))
 
     def find(self, run_id: str, name: str, kind: type[M]) -> M | None:
@@ -203,7 +203,7 @@ class Store:
     def issue_token(self, token_id: str) -> None:
         """Make a token consumable, once."""
         with self._engine.begin() as connection:
-            _insert_once(connection, _TOKENS, id=token_id, consumer=None)
+            insert_once(connection, _TOKENS, id=token_id, consumer=None)
 
     def consume_token(self, token_id: str, consumer: str) -> bool:
         """Consume a token: one atomic update. True for the first consumer, and for that same consumer again.
@@ -232,12 +232,12 @@ class StoredCheckpoints:
         """Replace `old` by `new` if `old` is what stands; the one commit point of an append."""
         with self._engine.begin() as connection:
             if old is None:
-                return _insert_once(connection, _CHECKPOINTS, origin=origin, note=new)
+                return insert_once(connection, _CHECKPOINTS, origin=origin, note=new)
             where = (_CHECKPOINTS.c.origin == origin, _CHECKPOINTS.c.note == old)
             return connection.execute(_CHECKPOINTS.update().where(*where).values(note=new)).rowcount == 1
 
 
-def _insert_once(connection: sa.Connection, table: sa.Table, **values: object) -> bool:
+def insert_once(connection: sa.Connection, table: sa.Table, **values: object) -> bool:
     """Insert unless the key is there, which no other transaction can come between; whether it was inserted."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     made = insert(table).values(**values).on_conflict_do_nothing().returning(sa.literal(1))
