@@ -41,6 +41,9 @@ class Review(Record):
         can_write: whether the person may write to the repository now; False when unknown.
         state: see ReviewState.
         commit: the head that was reviewed; empty when GitHub does not say.
+        id: GitHub's id of the review.
+        submitted: when, as GitHub says it; empty when it does not.
+        denied: why the run's policy does not let this person's word count; empty when it does.
     """
 
     reviewer: int
@@ -49,6 +52,9 @@ class Review(Record):
     can_write: bool
     state: ReviewState
     commit: str
+    id: int = 0
+    submitted: str = ""
+    denied: str = ""
 
 
 class GateFacts(Record):
@@ -70,6 +76,7 @@ class GateFacts(Record):
         risk_approvals: the least approvals by level, beside `approvals_required`.
         siblings: other open pull requests of the same issue or with the same tree.
         reviews: oldest first; None when they could not be read.
+        unrecorded: why the reviews that count do not all stand on the ledger; None when they do.
     """
 
     run: str
@@ -89,6 +96,7 @@ class GateFacts(Record):
     risk_approvals: Mapping[Level, int] = {}
     siblings: tuple[int, ...] | None = None
     reviews: tuple[Review, ...] | None = None
+    unrecorded: str | None = None
 
 
 class GateReason(StrEnum):
@@ -104,6 +112,7 @@ class GateReason(StrEnum):
     SIBLING_OPEN = "sibling_open"
     RULES_UNKNOWN = "rules_unknown"
     REVIEWS_UNKNOWN = "reviews_unknown"
+    REVIEWS_UNRECORDED = "reviews_unrecorded"
     CHANGES_REQUESTED = "changes_requested"
     APPROVALS_MISSING = "approvals_missing"
 
@@ -201,11 +210,27 @@ def _people(facts: GateFacts) -> list[Finding]:
     if facts.approvals_required is None:
         return [(GateReason.RULES_UNKNOWN, "The review rules of the base commit could not be read")]
     standing = _standing(facts.reviews)
-    against = [r for r in standing if r.state is ReviewState.CHANGES_REQUESTED and r.human and r.can_write]
+    against = [review for review in standing if _is_against(review)]
     findings = [_approvals(facts, standing, _required(facts, facts.approvals_required))]
     if against:
         findings.append((GateReason.CHANGES_REQUESTED, f"{_logins(against)} asked for changes"))
+    if facts.unrecorded is not None:
+        why = sentence(facts.unrecorded) or "the ledger could not be written"
+        findings.append((GateReason.REVIEWS_UNRECORDED, f"The reviews are not all on the ledger: {why}"))
     return findings
+
+
+def counting(facts: GateFacts) -> tuple[Review, ...]:
+    """The reviews that count for or against this head: each person's newest word."""
+    return tuple(
+        review
+        for review in _standing(facts.reviews or ())
+        if _is_against(review) or (review.state is ReviewState.APPROVED and _counts(review, facts))
+    )
+
+
+def _is_against(review: Review) -> bool:
+    return review.state is ReviewState.CHANGES_REQUESTED and review.human and review.can_write
 
 
 def _standing(reviews: Iterable[Review]) -> list[Review]:
@@ -234,6 +259,7 @@ def _counts(review: Review, facts: GateFacts) -> bool:
         and bool(review.commit)
         and review.commit == facts.head
         and not (facts.two_person and _is_requester(review, facts))
+        and not review.denied
     )
 
 
@@ -253,6 +279,8 @@ def _ignored(facts: GateFacts, given: Iterable[Review]) -> list[str]:
             why = "asked for the change"
         elif not review.can_write:
             why = "has no write permission"
+        elif review.denied:
+            why = f"may not approve, {sentence(review.denied)}"
         else:
             why = "approved an older head"
         told.append(f"{name(review.login)} {why}")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bot.gate import GateDecision, GateFacts, Review, ReviewState, decide_gate
+from bot.gate import GateDecision, GateFacts, Review, ReviewState, counting, decide_gate
 from bot.github.checks import CheckRuns
 from bot.github.client import GitHubClient
 from bot.github.errors import Call, GitHubError
@@ -14,6 +14,7 @@ from bot.github.installations import Installations
 from bot.github.newest import Newest
 from bot.github.objects import PullRequestObject, ReviewObject, read
 from bot.github.view import live_permission
+from bot.human_reviews import HumanReviews
 from bot.ledgers import Ledgers, RecordedWinner
 from bot.names import CHECK_GATE
 from bot.permissions import Permission
@@ -37,9 +38,18 @@ class GitHubGate:
         remote: git of the repositories.
         ledgers: their ledgers.
         checks: where check runs are written.
+        people: whose word counts, and where it is put down.
     """
 
-    def __init__(self, installations: Installations, remote: GitRemote, ledgers: Ledgers, checks: CheckRuns) -> None:
+    def __init__(
+        self,
+        installations: Installations,
+        remote: GitRemote,
+        ledgers: Ledgers,
+        checks: CheckRuns,
+        people: HumanReviews,
+    ) -> None:
+        self._people = people
         self._installations = installations
         self._remote = remote
         self._ledgers = ledgers
@@ -67,7 +77,11 @@ class GitHubGate:
     async def _judge(self, client: GitHubClient, run: Run, number: int) -> GateDecision:
         path = f"/repos/{run.repository}/pulls/{number}"
         pull_request = read(PullRequestObject, await client.getitem(path), Call("GET", path))
-        decision = decide_gate(await self._facts(client, run, pull_request))
+        facts = await self._facts(client, run, pull_request)
+        if facts.ledger_problem is None:  # else the gate is closed, and nothing can be put down
+            unrecorded = await self._people.record(run, number, counting(facts))
+            facts = facts.model_copy(update={"unrecorded": unrecorded})
+        decision = decide_gate(facts)
         await self._checks.put(client, run.repository, gate_check(run.id, pull_request.head.sha, decision))
         return decision
 
@@ -132,7 +146,7 @@ class GitHubGate:
             recorded_base=run.base_branch,
             approvals_required=rules.approvals if rules else None,
             two_person=rules.two_person if rules else True,
-            reviews=await _reviews(client, run.repository, pull_request.number),
+            reviews=self._people.asked(run, await _reviews(client, run.repository, pull_request.number)),
         )
 
     async def _recorded(self, run: Run) -> RecordedWinner:
@@ -256,6 +270,8 @@ async def _reviews(client: GitHubClient, repository: str, number: int) -> tuple[
             can_write=review.user.login in writers,
             state=ReviewState(review.state),
             commit=review.commit_id or "",
+            id=review.id,
+            submitted=review.submitted_at or "",
         )
         for review in found
         if review.user is not None and review.state in set(ReviewState)

@@ -25,6 +25,7 @@ from bot.github.installations import GitHubSettings, Installations
 from bot.github.survey import Survey
 from bot.github.view import InstallationView
 from bot.handlers import all_handlers
+from bot.human_reviews import HumanReviews
 from bot.ledgers import Ledgers
 from bot.metrics import Metrics
 from bot.models_file import operator_registry
@@ -100,7 +101,8 @@ class App:
         self._ledgers = ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
         checks = CheckRuns(str(settings.app_id), time.time)
         self._comments = Comments(self._installations.login)
-        self._gate = GitHubGate(self._installations, remote, ledgers, checks)
+        people = HumanReviews(store, ledgers, time.time)
+        self._gate = GitHubGate(self._installations, remote, ledgers, checks, people)
         self._forge = GitHubForge(self._installations, remote, ledgers, self._gate, checks, self._comments)
         self._engine: Engine | None = None
         self._dispatcher: Dispatcher | None = None

@@ -125,6 +125,10 @@ async def _book_of(world: World, mandate: Mandate) -> Book:
     return (await _books(world, mandate.run))[number]
 
 
+class ActRefusedError(RefusedError):
+    """An agent that may work tried an act that it may not do."""
+
+
 @dataclass
 class GovernedSandbox:
     """A sandbox that runs a command only while its agent may still act.
@@ -153,10 +157,13 @@ class GovernedSandbox:
 
         Raises:
             SandboxError: the sandbox itself could not start it.
-            RefusedError: the agent may not act, or not any more.
+            ActRefusedError: the agent may not do this, or not any more.
         """
         spent = {STEPS_NAME: self.commands + 1}
-        await require_agent(self.world, self.mandate, self.capability, Level.QUICK, spent)
-        require_command(self.world, self.mandate, command, self.commands + 1)
+        try:
+            await require_agent(self.world, self.mandate, self.capability, Level.QUICK, spent)
+            require_command(self.world, self.mandate, command, self.commands + 1)
+        except RefusedError as refused:
+            raise ActRefusedError(refused.code, refused.text) from None
         self.commands += 1
         return await self.inner.run(command)

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from execution.yamlfile import ConfigError, load_model
+from governance.globs import is_plain
 from governance.keeping import Capture
+from governance.mandate import PATHS_MAX
 
 CONFIG_PATH = ".github/optr.yml"
 DEPENDENCIES_DIRECTORY = ".optr-deps"  # kept of what `prepare` makes, when the configuration names nothing else
@@ -180,6 +182,7 @@ class PatchRules(Part):
         files_max: files in one patch.
         bytes_max: bytes of one patch.
         binary: whether binary files are allowed.
+        paths: the lane of every candidate, path globs; nothing outside may be touched.
         protected: further path globs beside the built-in ones.
         protected_policy: block makes the candidate inadmissible; require_approval warns and leaves it to the gate.
     """
@@ -187,8 +190,15 @@ class PatchRules(Part):
     files_max: int = Field(default=100, ge=1, le=3000)
     bytes_max: int = Field(default=1_048_576, ge=1, le=10_485_760)
     binary: bool = False
+    paths: tuple[str, ...] = Field(default=("**",), min_length=1, max_length=PATHS_MAX)
     protected: tuple[str, ...] = ()
     protected_policy: Literal["block", "require_approval"] = "block"
+
+    @model_validator(mode="after")
+    def _plain(self) -> "PatchRules":
+        if bad := [glob for glob in self.paths if not is_plain(glob)]:
+            raise ValueError(f"paths: {bad[0][:80]!a} is no path glob of this repository, as src/** is")
+        return self
 
 
 class Budget(Part):

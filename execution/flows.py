@@ -6,7 +6,7 @@ resumes at the step that was running.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,11 @@ from execution.stages.plan import plan
 from execution.stages.publish import publish, show
 from execution.stages.record import record, record_plan
 from execution.stages.review import admit_reviewer, review
-from execution.steps import step
+from execution.steps import last_try, step
 from execution.underway import UnderWay
 from execution.waves import run_waves
 from execution.world import World
-from governance.codes import ReasonCode
+from governance.codes import ReasonCode, RefusedError
 from governance.states import RunOutcome, RunState
 from ledger.errors import LedgerError, LedgerRefusedError
 
@@ -147,8 +147,9 @@ async def _ended_in_the_open(world: World, run_id: str, work: Coroutine[Any, Any
 
 def _unforeseen(error: Exception) -> dict[str, str]:
     """What the record says of an error that no stage expected: whose fault it was, as far as its kind tells."""
-    tries: Sequence[Exception] = getattr(error, "errors", ())  # of a step that was tried too often, the last one counts
-    cause = tries[-1] if tries else error
+    cause = last_try(error)
+    if isinstance(cause, RefusedError):  # a rule that the run's own state breaks, by our fault or by who changed it
+        return {"problem": cause.text[:PROBLEM_CHARS_MAX], "code": str(cause.code)}
     if isinstance(cause, LedgerRefusedError):
         return {"problem": str(cause), "code": str(ReasonCode.LEDGER_REFUSED)}
     if isinstance(cause, LedgerError | GitError | SandboxError | OSError):

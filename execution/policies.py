@@ -14,6 +14,7 @@ from execution.operatorfile import read_operators
 from execution.problems import RunProblem, SetupProblem
 from execution.records import Command
 from execution.runs import Run
+from execution.store import Store
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
 from governance.mandate import Mandate
@@ -103,6 +104,23 @@ def require_publishing(world: World, run_id: str, *, winner: str, paths: tuple[s
     run, spent = world.run(run_id), _spent(world, run_id)
     context: Context = {"winner": winner, "paths": paths, "changed_lines": changed_lines, "cost_microusd": spent}
     _or_end(world, Question(ORCHESTRATOR, "publish", run.repository, context, {}), run)
+
+
+def require_approval(store: Store, run: Run, login: str, *, own_request: bool, bot: bool) -> str:
+    """Let a person's review count, by the policy that the run was planned under.
+
+    Returns:
+        The policy's digest.
+
+    Raises:
+        RefusedError: POLICY_DENIED; also when there is no policy to ask.
+    """
+    policy = store.find(run.id, POLICY, Policy)
+    if policy is None:
+        raise RefusedError(ReasonCode.POLICY_DENIED, f"the policy of run {run.id} is not there to be asked")
+    context: Context = {"own_request": own_request, "bot": bot}
+    require_allowed(policy, Question(("Human", login), "approve", run.repository, context, {}))
+    return policy.digest
 
 
 def require_dispatch(world: World, mandate: Mandate, capability: str) -> None:

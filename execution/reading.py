@@ -47,7 +47,7 @@ def read(patch: bytes, base_paths: frozenset[str], rules: PatchRules) -> Reading
         base_paths: every path of the base tree.
         rules: from the base's configuration.
     """
-    policy = PatchPolicy(**rules.model_dump())
+    policy = PatchPolicy(**rules.model_dump(exclude={"paths"}))  # the lane is the mandate's, judged with the report
     if len(patch) > policy.bytes_max:  # not worth parsing
         judged = judge_patch((), size=len(patch), base_paths=base_paths, rules=policy)
         found = tuple(_reason(finding) for finding in judged.violations if finding.code is PatchCode.TOO_LARGE)

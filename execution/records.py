@@ -114,6 +114,7 @@ class Task(Record):
         output: the fields that it must hand back, by type.
         writes: whether it may change files.
         correction: what a person asks of this attempt after an earlier one; may be empty.
+        lane: path globs that it may change files in; empty for all.
     """
 
     run: str
@@ -129,6 +130,7 @@ class Task(Record):
     output: dict[str, str] = Field(default_factory=dict)
     writes: bool = True
     correction: str = ""
+    lane: tuple[str, ...] = ()
 
 
 class Step(Record):
@@ -215,6 +217,7 @@ class Attempt(Record):
         detail: what the agent's type adds to its output.
         facts: see Fact.
         code: the reason's code where the outcome alone does not say it; empty otherwise.
+        causes: code and sentence of what stands behind `code`, the nearest first; empty when nothing does.
     """
 
     outcome: AgentOutcome
@@ -225,6 +228,7 @@ class Attempt(Record):
     detail: CopilotDetail | WorkflowDetail | None = Field(default=None, discriminator="type")
     facts: tuple[Fact, ...] = ()
     code: str = ""
+    causes: tuple[tuple[str, str], ...] = ()
 
 
 class Candidate(Record):

@@ -8,6 +8,7 @@ from dbos import DBOS
 from execution import crashpoints, tracing, whose
 from execution.problems import RunProblem
 from execution.world import World
+from governance.codes import RefusedError
 from ledger.errors import LedgerRefusedError
 
 STEP_ATTEMPTS_MAX = 4
@@ -52,13 +53,18 @@ async def step(name: str, stage: Callable[..., Any], *args: Any, preemptible: bo
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
+def last_try(error: BaseException) -> BaseException:
+    """What counts of a step that failed: of one that was tried too often the last failure, else the failure itself."""
+    tries = getattr(error, "errors", ())  # of others' errors it may be anything, a method for one
+    return tries[-1] if isinstance(tries, list | tuple) and tries and isinstance(tries[-1], BaseException) else error
+
+
 def wait_asked(error: BaseException) -> float | None:
     """How long the other side asked us to stay away, seconds; None when it did not.
 
     Of a step that was tried too often the last failure counts.
     """
-    tries: Sequence[BaseException] = getattr(error, "errors", ())
-    asked = getattr(tries[-1] if tries else error, "retry_after_s", None)
+    asked = getattr(last_try(error), "retry_after_s", None)
     return None if asked is None else min(max(float(asked), STEP_RETRY_SECONDS), WAIT_SECONDS_MAX)
 
 
@@ -69,4 +75,5 @@ def _subject(args: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return wait_asked(error) is None and not isinstance(error, RunProblem | LedgerRefusedError | KeyError | ValueError)
+    certain = RunProblem | RefusedError | LedgerRefusedError | KeyError | ValueError
+    return wait_asked(error) is None and not isinstance(error, certain)

@@ -17,6 +17,7 @@ from governance.codes import RefusedError
 from governance.graph import Graph
 from governance.nodes import (
     CANDIDATE_CAPABILITIES,
+    NODE_PATHS_MAX,
     NODES_MAX,
     REVIEWER_CAPABILITIES,
     TASK_CHARS_MAX,
@@ -66,6 +67,7 @@ class NodePart(Part):
         output: what it must hand back beside a patch: `string`, `strings`, `integer`, `boolean`, or words `yes|no`.
         checks: whether the repository's checks judge its patch; they always judge the result.
         join: for a point where others meet: `all`, `quorum(N)` or `selection(N)`.
+        paths: the lane of a node that writes, path globs inside `patch.paths`; else all of `patch.paths`.
     """
 
     id: NodeName
@@ -77,6 +79,7 @@ class NodePart(Part):
     output: dict[str, str] = Field(default_factory=dict)
     checks: bool = True
     join: str = Field(default="all", pattern=_JOIN.pattern)
+    paths: tuple[str, ...] = Field(default=(), max_length=NODE_PATHS_MAX)
 
 
 class GraphFile(Part):
@@ -221,6 +224,7 @@ def _dumped_node(graph: Graph, node: Node) -> dict[str, Any]:
         **({"task": node.task} if node.task else {}),
         **({"output": dict(node.output)} if node.output else {}),
         **({} if node.checks else {"checks": False}),
+        **({"paths": list(node.paths)} if node.paths else {}),
     }
 
 
@@ -257,7 +261,7 @@ def _graph_form(data: bytes, path: str) -> WorkflowFile:
 
 def _add_node(flow: Workflow, node: NodePart) -> None:
     if node.agent is None:
-        if {"can", "task", "inputs", "output", "checks"} & node.model_fields_set:
+        if {"can", "task", "inputs", "output", "checks", "paths"} & node.model_fields_set:
             raise WorkflowProblemError(f"node {node.id} has no agent, so it can only have needs and a join")
         kind, minimum = _join(node.join)
         flow.add_sync(node.id, kind, minimum)
@@ -272,6 +276,7 @@ def _add_node(flow: Workflow, node: NodePart) -> None:
         task=node.task,
         output=dict(node.output),
         checks=node.checks or Capability.WRITE not in capabilities,
+        paths=node.paths,
     )
 
 

@@ -111,12 +111,15 @@ def issue(  # noqa: PLR0913 - each limit is named at the call
     Args:
         graph: whose agent nodes get them.
         intent: what they serve.
-        paths: the lane, globs.
+        paths: the run's lane, globs; a node that names paths gets these, if they are inside.
         budget_microusd: millionths of a US dollar.
         tokens: input plus output.
         steps: commands.
         deadline_ms: milliseconds since the epoch.
         inputs: name to hex SHA-256 of what every node may see.
+
+    Raises:
+        RefusedError: GS_201 for a node whose own lane is wider than the run's.
     """
     limits = {"budget_microusd": budget_microusd, "tokens": tokens, "steps": steps, "deadline_ms": deadline_ms}
     root = root_mandate(graph, intent, paths=paths, inputs=inputs, limits=limits)
@@ -126,7 +129,7 @@ def issue(  # noqa: PLR0913 - each limit is named at the call
             node=node.id,
             agent=node.agent,
             capabilities=node.capabilities,
-            paths=tuple(paths) if node.writes or not graph.pattern else (),
+            paths=(node.paths or tuple(paths)) if node.writes or not graph.pattern else (),
             inputs=dict(inputs),
             data_inputs=data_inputs(graph, node.id),
         )
@@ -176,7 +179,8 @@ def narrow(parent: Mandate, /, **changes: object) -> Mandate:
             continue
         tighter = _TIGHTER.get(name)
         if tighter is None or not tighter(parent, name, value):
-            raise RefusedError(ReasonCode.GS_201, f"{parent.id}: `{name}` would allow more than its parent does")
+            who = f" for node {changes['node']}" if "node" in changes else ""
+            raise RefusedError(ReasonCode.GS_201, f"{parent.id}: `{name}`{who} would allow more than its parent does")
     fields = {name: getattr(parent, name) for name in Mandate.model_fields} | changes
     for name in ("capabilities", "paths", "data_inputs"):
         fields[name] = tuple(fields[name])
@@ -195,6 +199,19 @@ def lane_violations(mandate: Mandate, touched_paths: Sequence[str]) -> tuple[str
     if len(outside) > NAMED_MAX:
         named.append(f"{len(outside) - NAMED_MAX} more paths are outside the lane of {mandate.id}")
     return tuple(named)
+
+
+def refusal_chain(mandate: Mandate, refused: RefusedError) -> tuple[tuple[str, str], ...]:
+    """Code and sentence of why an attempt was ended at one of its acts, the widest first.
+
+    An act that the mandate's holder was never let do has left the lane, GS_200, and what denied it is the cause behind
+    that. Anything else, a revocation for one, stands for itself: the lane was kept.
+    """
+    own = (refused.code.value, refused.text)
+    if refused.code not in _LANE_CAUSES:
+        return (own,)
+    text = f"an act that was tried is outside the lane of {mandate.id}, by {refused.code.value}"
+    return (ReasonCode.GS_200.value, text), own
 
 
 def side_channels(mandate: Mandate, seen: Mapping[str, str]) -> tuple[str, ...]:
@@ -247,6 +264,8 @@ def _strings(value: object) -> tuple[str, ...] | None:
     return tuple(value)
 
 
+# What says no to an act by itself, and not to the actor or the time.
+_LANE_CAUSES = frozenset({ReasonCode.POLICY_DENIED, ReasonCode.TRUST_CAPABILITY, ReasonCode.TRUST_CONSTRAINT})
 _IDENTITY = frozenset({"node", "agent", "attempt"})
 _TIGHTER: Mapping[str, Callable[[Mandate, str, object], bool]] = MappingProxyType(
     {

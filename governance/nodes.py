@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from governance.codes import ReasonCode, RefusedError
+from governance.globs import is_plain
 from governance.record import AgentName, NodeId, Record
 
 NODES_MAX = 256  # nodes of one graph
@@ -14,6 +15,7 @@ EDGES_MAX = 4096  # edges of one graph
 TASK_CHARS_MAX = 4_000  # characters of what one node is told beside the intent
 FIELDS_MAX = 16  # fields of one node's output
 CHOICES_MAX = 32  # words that one field may hold
+NODE_PATHS_MAX = 32  # globs of one node's lane
 PATCH_FIELD = "patch"  # what a writer's patch is called on a DATA_FLOW edge
 
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -103,6 +105,7 @@ class Node(Record):
         task: what this node is asked beside the intent; agent nodes only.
         output: what it must hand back beside a patch, field to type; agent nodes only.
         checks: whether the repository's checks judge its patch; the patch itself is always judged.
+        paths: its lane, path globs; empty for the whole lane of the run; writing agent nodes only.
     """
 
     id: NodeId
@@ -113,6 +116,7 @@ class Node(Record):
     task: Annotated[str, Field(max_length=TASK_CHARS_MAX)] = ""
     output: dict[str, str] = Field(default={})
     checks: bool = True
+    paths: Annotated[tuple[str, ...], Field(max_length=NODE_PATHS_MAX)] = ()
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
@@ -121,6 +125,10 @@ class Node(Record):
             raise invalid(f"node {self.id}: an agent node, and only one, names an agent and its capabilities")
         if not is_agent and (self.task or self.output or not self.checks):
             raise invalid(f"node {self.id}: only an agent node has a task, an output or checks")
+        if self.paths and not self.writes:
+            raise invalid(f"node {self.id}: only a node that may write has a lane of paths")
+        if bad := [glob for glob in self.paths if not is_plain(glob)]:
+            raise invalid(f"node {self.id}: {bad[0][:80]!a} is no path glob of a repository, as src/** is")
         if len(set(self.capabilities)) != len(self.capabilities):
             raise invalid(f"node {self.id} names a capability twice")
         if self.type == NodeType.AGGREGATION and self.join is None:

@@ -31,7 +31,7 @@ NODE_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
         ),
         ReasonCode.GS_200: (
             "SUB_PAC_LANE_VIOLATION",
-            "The candidate touched a path outside the lane of its mandate.",
+            "A candidate touched a path, or its agent tried an act, outside the lane of its mandate.",
             "Keep the change inside the lane, or ask for a wider one when the run starts.",
         ),
         ReasonCode.GS_201: (

@@ -133,6 +133,26 @@ class Flow(Record):
 AnyWorkflow = Contest | Flow
 
 
+def require_trusted(workflow: AnyWorkflow, trust: Trust) -> None:
+    """Refuse a workflow with an agent that does not hold what its node may do.
+
+    Raises:
+        RefusedError: WORKFLOW_INVALID, naming the agent.
+    """
+    for node in workflow.graph(ANY_RUN).agent_nodes:
+        _require_trusted(trust, node.id, str(node.agent), node.capabilities)
+
+
+def _require_trusted(trust: Trust, node: str, agent: str, needed: Sequence[str]) -> None:
+    why = trust.distrusted(agent)
+    if why is not None:
+        raise WorkflowProblemError(f"Agent {agent} is not trusted: {why}", node=node)
+    held = trust.capabilities(agent)
+    for name in needed:
+        if name not in held:
+            raise WorkflowProblemError(f"Agent {agent} missing required capability: {name}", node=node)
+
+
 def _plain(source: str, target: str) -> Edge:
     return Edge(source=source, target=target, type=EdgeType.DEPENDENCY)
 
@@ -185,6 +205,7 @@ class Workflow:
         task: str = "",
         output: dict[str, str] | None = None,
         checks: bool = True,
+        paths: Sequence[str] = (),
     ) -> Self:
         """Add an agent's node.
 
@@ -196,6 +217,7 @@ class Workflow:
             task: what the node is told beside the intent.
             output: what it must hand back beside a patch, field to type.
             checks: whether the repository's checks judge its patch.
+            paths: its lane, path globs; empty for the whole lane of the run.
         """
         self._nodes.append(
             Node(
@@ -206,6 +228,7 @@ class Workflow:
                 task=task,
                 output=output or {},
                 checks=checks,
+                paths=tuple(paths),
             )
         )
         self._required.append((node, agent, (*capabilities, *required_capabilities)))
@@ -280,10 +303,4 @@ class Workflow:
 
     def _check_trust(self, trust: Trust) -> None:
         for node, agent, needed in self._required:
-            why = trust.distrusted(agent)
-            if why is not None:
-                raise WorkflowProblemError(f"Agent {agent} is not trusted: {why}", node=node)
-            held = trust.capabilities(agent)
-            for name in needed:
-                if name not in held:
-                    raise WorkflowProblemError(f"Agent {agent} missing required capability: {name}", node=node)
+            _require_trusted(trust, node, agent, needed)

@@ -2,7 +2,8 @@
 
 from bot.commands.declaration import Argument, Call, Command, Place, commit_digits
 from bot.permissions import Permission
-from bot.render.words import code
+from bot.render.words import code, sentence
+from execution.problems import RunProblem
 from governance.states import RunState
 
 NOTHING_WAITS = "No run waits for an approval here. A pull request is approved by a review on GitHub, not by a command."
@@ -20,7 +21,12 @@ async def handle(call: Call) -> str:
         return OTHER_COMMIT
     if plan.config.review.two_person and call.sender.lower() == run.requester.lower():
         return OWN_REQUEST
-    approved = await call.context.desk.approve(run.id, call.sender)
+    try:
+        approved = await call.context.desk.approve(run.id, call.sender)
+    except RunProblem as problem:
+        return (
+            f"Nothing was approved: {sentence(str(problem))} (`{code(problem.code)}`). `/optr rerun` makes a new plan."
+        )
     if approved is None:
         return NOTHING_WAITS
     # Also when it was approved before: the first try may have died between the record and the start.

@@ -88,9 +88,11 @@ class PullRequestObject(Part):
 class ReviewObject(Part):
     """A review; the account is None when it was deleted."""
 
+    id: int = 0
     user: Account | None = None
     state: str
     commit_id: str | None = None
+    submitted_at: str | None = None
 
 
 M = TypeVar("M", bound=Part)

@@ -10,13 +10,13 @@ from bot.github.errors import GitHubError
 from bot.payloads import PullRequest
 from bot.ports import Context
 from execution.runs import Run, Source
+from execution.stages.admit import APPROVAL_WAITS_MS
 from execution.upkeep import Working
 from governance.codes import ReasonCode
 from governance.states import RunOutcome, RunState
 from ledger.errors import LedgerError
 
 SETTLING_MS = 60_000  # what is younger is being worked on
-APPROVAL_MS_MAX = 7 * 24 * 3600 * 1000  # a plan for a base so old is not what anybody would approve
 SHOWN_MS = 24 * 3600 * 1000  # how long the last word on a closed run is looked after
 SHOWN_MAX = 20
 LEFT_BEHIND = "its work stopped and could not go on; OPTR ended it so that nothing looks busy that is not"
@@ -103,7 +103,7 @@ class RunKeeper:
     async def _keep(self, run: Run, now_ms: int) -> bool:
         if run.state is RunState.IN_REVIEW:
             return await self._follow(run)
-        if run.state is RunState.AWAITING_APPROVAL and now_ms - run.created_ms > APPROVAL_MS_MAX:
+        if run.state is RunState.AWAITING_APPROVAL and now_ms - run.created_ms > APPROVAL_WAITS_MS:
             await self._runs.end(run.id, RunOutcome.EXPIRED, {"problem": UNANSWERED, "code": _EXPIRED})
             return True
         if run.state not in _AT_WORK:

@@ -69,11 +69,13 @@ def task_message(task: Task, fence: str) -> str:
 
 def assignment(task: Task) -> list[str]:
     """What is to be done, in our words: the whole change in a race, this node's part in a workflow."""
+    lane = [f"Change only files in {', '.join(task.lane)}, or your work counts for nothing."] if task.lane else []
     if not task.assignment and not task.output and task.writes:
-        return ["Make the change that the request describes."]
+        return ["Make the change that the request describes.", *lane]
     parts = [f"You work on one part of this. Your part: {task.assignment or 'do what the request describes.'}"]
     if not task.writes:
         parts.append("You may only read: leave every file as it is, or your work counts for nothing.")
+    parts += lane
     if task.output:
         fields = "; ".join(f'"{name}": {_kind(kind)}' for name, kind in task.output.items())
         parts.append(f'Beside the members named above your JSON object must have "output", an object with: {fields}.')

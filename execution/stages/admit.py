@@ -1,6 +1,8 @@
 """Between the plan and the first agent: the money is reserved, and a person is asked where the rules say so."""
 
-from execution.agents.profiles import Approval
+from collections.abc import Sequence
+
+from execution.agents.profiles import Approval, Profile
 from execution.artifacts import (
     APPROVED,
     PLAN,
@@ -13,6 +15,7 @@ from execution.artifacts import (
     token_name,
     tried_name,
 )
+from execution.config import Review
 from execution.problems import RunProblem
 from execution.reservations import Reservations
 from execution.runs import Run, Source
@@ -22,6 +25,11 @@ from execution.world import World
 from governance.events import EntryType
 from governance.states import RunOutcome, RunState
 from ledger.entry import Draft
+
+# How long a plan may wait for its approval; one for a base so old is not what anybody would approve.
+APPROVAL_WAITS_MS = 7 * 24 * 3_600_000
+DAY_MS = 24 * 3_600_000
+MILLISECONDS = 1000
 
 _WHOSE = {
     Scope.RUN: "one run may cost",
@@ -52,12 +60,16 @@ async def admit(world: World, run_id: str) -> bool:
 
 def must_be_asked(plan: Plan) -> tuple[str, ...]:
     """Why a person must approve the plan, one sentence each; empty when nobody is asked."""
-    rule = plan.config.review.plan_approval
+    return asked_for(plan.config.review, [*plan.profiles.values(), *plan.reviewers.values(), *plan.workers.values()])
+
+
+def asked_for(rules: Review, profiles: Sequence[Profile]) -> tuple[str, ...]:
+    """As `must_be_asked`, before there is a plan: by the repository's rules and the profiles of all who would work."""
+    rule = rules.plan_approval
     if rule == "always":
         return ("The repository's rules ask for approval of every plan.",)
     if rule == "never":
         return ()
-    profiles = [*plan.profiles.values(), *plan.reviewers.values(), *plan.workers.values()]
     asking = [one.name for one in profiles if Approval.HUMAN_APPROVAL in one.approval_policy.values()]
     online = [one.name for one in profiles if one.network]
     return (
@@ -80,13 +92,18 @@ def _usd(microusd: int) -> str:
 
 
 async def approve(world: World, run_id: str, by: str) -> Approved | None:
-    """Record a person's approval of the plan; None when the run does not wait for one. The first approval stands."""
+    """Record a person's approval of the plan; None when the run does not wait for one. The first approval stands.
+
+    Raises:
+        RunProblem: DISPATCH_EXPIRED: its mandates would end before the work could; nothing was recorded.
+    """
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
     if (standing := world.store.find(run_id, APPROVED, Approved)) is not None:
         return standing
     if run.state is not RunState.AWAITING_APPROVAL:
         return None
     now_ms = world.now_ms()
+    _require_time(plan, now_ms)
     draft = Draft(
         id=f"{run_id}/{EntryType.HUMAN_REVIEW_RECORDED}/plan",
         type=str(EntryType.HUMAN_REVIEW_RECORDED),
@@ -99,6 +116,18 @@ async def approve(world: World, run_id: str, by: str) -> Approved | None:
     await world.forge(run).append(run, [draft], {})
     world.store.put(run_id, APPROVED, Approved(by=by, approved_ms=now_ms))
     return world.store.load(run_id, APPROVED, Approved)
+
+
+def _require_time(plan: Plan, now_ms: int) -> None:
+    """See that every mandate lasts as long as its holder may work: an approval must not start what then is refused."""
+    for mandate in plan.mandates:
+        work_ms = int(plan.limits[mandate.node].wall_seconds * MILLISECONDS)
+        if now_ms + work_ms > mandate.deadline_ms:
+            days = (now_ms - plan.planned_ms) // DAY_MS
+            raise RunProblem(
+                f"the plan was made {days} days ago and {mandate.id} does not last any more; ask for a new run",
+                code="DISPATCH_EXPIRED",
+            )
 
 
 def settle(world: World, run: Run) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from execution.agents.build import AgentUnavailableError, build_agent
 from execution.agents.profiles import Profile
 from execution.artifacts import PLAN, Dispatched, Plan, Tried, token_name, tried_name
-from execution.authority import GovernedSandbox, require_agent
+from execution.authority import ActRefusedError, GovernedSandbox, require_agent
 from execution.breaker import BROKEN, Breakers, breaker_of
 from execution.ports import Agent, Sandbox
 from execution.problems import InfrastructureProblem
@@ -18,8 +18,9 @@ from execution.sandbox import SandboxError
 from execution.workspace import Workspace, WorkspaceError, discard, prepare, take_patch
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
+from governance.globs import ANY_SEGMENTS as ANYWHERE
 from governance.graph import Capability
-from governance.mandate import Mandate
+from governance.mandate import Mandate, refusal_chain
 from governance.trust.lineage import BUDGET_NAME, STEPS_NAME, TOKENS_NAME
 
 TIMEOUT_GRACE_SECONDS = 15.0  # the agent's own clock should stop it; this one stops an agent that ignores it
@@ -84,6 +85,7 @@ def task_of(world: World, plan: Plan, node: str) -> Task:
         context=plan.context,
         repository=world.run(plan.graph.run).repository,
         base_commit=plan.base_commit,
+        lane=() if ANYWHERE in plan.mandate(node).paths else plan.mandate(node).paths,
     )
 
 
@@ -110,6 +112,10 @@ async def candidate_of(world: World, allowed: Allowed, task: Task, workspace: Wo
         made = await _authorised(agent, allowed, task, workspace, world)
     except AgentUnavailableError as error:
         made = Attempt(outcome=AgentOutcome.AUTH, error=str(error))
+    except ActRefusedError as refused:
+        (code, text), *causes = refusal_chain(allowed.mandate, refused)
+        told = ": ".join([f"{code}: {text}", *(why for _, why in causes)])[:ERROR_CHARS_MAX]
+        made = Attempt(outcome=AgentOutcome.POLICY, error=told, code=code, causes=tuple(causes))
     except RefusedError as refused:
         made = Attempt(outcome=AgentOutcome.POLICY, error=str(refused)[:ERROR_CHARS_MAX], code=str(refused.code))
     execution_ms = int((time.monotonic() - started) * 1000)

@@ -26,10 +26,10 @@ from execution.sandbox import SandboxError
 from execution.stages.attempt import Allowed, candidate_of, task_of
 from execution.stages.dispatch import permit
 from execution.stages.flow_state import attempts, corrections, judgements, reports, slot
+from execution.stages.flow_tree import own_paths, start_tree
 from execution.stages.judge import common_invariants, evidence_of, verdict_of
 from execution.verification import Verdict, room
-from execution.winner import apply_patch
-from execution.workspace import WorkspaceError, commit_tree, create_store, discard, prepare
+from execution.workspace import WorkspaceError, discard, prepare
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
 from governance.correction import Correction, reissued
@@ -44,7 +44,6 @@ from governance.report import judge as judge_report
 from ledger import canonical
 from scoring.evidence import Evidence, Reason
 
-MERGE_TIME = "@0 +0000"
 # What is wrong with one node's token ends that node; anything else ends the run.
 _TOKEN_CODES = frozenset({ReasonCode.DISPATCH_EXPIRED.value, ReasonCode.DISPATCH_REUSED.value})
 CONFLICT_TEXT = "the patches it was handed change the same lines"
@@ -167,7 +166,7 @@ async def work(world: World, run_id: str, node: str) -> Tried:
     _seen(issued, patches)
     with room(world.scratch) as root:
         try:
-            tree, store = await asyncio.to_thread(_start_tree, git_dir, root / "store", plan.base_commit, patches)
+            tree, store = await asyncio.to_thread(start_tree, git_dir, root / "store", plan.base_commit, patches)
         except GitError:
             failed = Attempt(outcome=AgentOutcome.FAILED, error=f"node {node}: {CONFLICT_TEXT}")
             candidate = Candidate(agent=plan.profile(node).name, attempt=failed)
@@ -205,27 +204,6 @@ def _refusing() -> Iterator[None]:
         yield
     except RefusedError as refused:
         raise RunProblem(str(refused), code=str(refused.code)) from None
-
-
-def _start_tree(git_dir: Path, store: Path, base: str, patches: Mapping[str, bytes]) -> tuple[str, Path]:
-    """The tree that a node starts from: the base with the patches, merged where several change the same file.
-
-    Raises:
-        GitError: they do not fit together.
-    """
-    create_store(git_dir, store)
-    commit = base
-    for source, patch in patches.items():
-        if not patch:
-            continue
-        tree = apply_patch(store, base, patch)
-        theirs = commit_tree(store, tree, (base,), f"{source}\n", MERGE_TIME)
-        if commit == base:
-            commit = theirs
-            continue
-        merged = run_git(store, "merge-tree", "--write-tree", "--no-messages", commit, theirs).decode().split()[0]
-        commit = commit_tree(store, merged, (commit, theirs), "merged\n", MERGE_TIME)
-    return commit, store
 
 
 async def _worked(world: World, plan: Plan, node: str, issued: Issued, tree: str, store: Path) -> Candidate:
@@ -280,13 +258,13 @@ async def judge_node(world: World, run_id: str, node: str) -> Judged:
     reported_ms = world.now_ms()
     evidence = await _evidence(world, run_id, plan, tried, verdict, dispatched, reported_ms)
     evidence = evidence.model_copy(update={"violations": (*_faults(evidence, tried), *wrong)})
-    mandate = world.store.load(run_id, issued_name(here), Issued).mandate
+    issued = world.store.load(run_id, issued_name(here), Issued)
     report = judge_report(
-        mandate,
+        issued.mandate,
         candidate_digest=_digest(tried.candidate.patch, values),
         evidence_digest=canonical.digest(evidence.model_dump(mode="json")),
         violations=tuple((reason.code, reason.text) for reason in evidence.violations),
-        touched_paths=evidence.diff.paths if evidence.diff else (),
+        touched_paths=await _touched(world, run_id, plan, issued, tried, evidence),
         claims=tried.candidate.attempt.report.model_dump(mode="json", exclude={"output"}),
         predecessors=_resting(plan.graph, node, before),
         choices=chosen(spec, values),
@@ -352,6 +330,24 @@ async def _evidence(  # noqa: PLR0913, PLR0917 - one caller
     common = await common_invariants(world, run_id, plan, dispatched)
     held = {name for name, holds in common.items() if holds}
     return made.model_copy(update={"invariants": tuple(sorted(held.union(made.invariants)))})
+
+
+async def _touched(
+    world: World, run_id: str, plan: Plan, issued: Issued, tried: Tried, evidence: Evidence
+) -> tuple[str, ...]:
+    """What the node itself changed: its patch also holds what it was handed, which others had their own lanes for."""
+    if not evidence.diff:
+        return ()
+    if not (issued.patches and plan.graph.node(issued.mandate.node).paths):
+        return evidence.diff.paths
+    run = world.run(run_id)
+    git_dir, patches = await world.forge(run).fetch(run), _patches(world, run_id, plan, issued)
+    with room(world.scratch) as root:
+        patch = tried.candidate.patch
+        try:
+            return await asyncio.to_thread(own_paths, git_dir, root / "store", plan.base_commit, patches, patch)
+        except GitError:
+            return evidence.diff.paths  # a patch that does not apply: what else it is charged with, it is charged whole
 
 
 def _faults(evidence: Evidence, tried: Tried) -> tuple[Reason, ...]:

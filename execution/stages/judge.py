@@ -128,7 +128,8 @@ def evidence_of(world: World, candidate: Candidate, verdict: Verdict | None, *, 
         if attempt.outcome is AgentOutcome.COMPLETED:
             return Evidence(**common)
         reason = Reason(code=attempt.code or _CODES[attempt.outcome], text=attempt.error or str(attempt.outcome))
-        return Evidence(**common, violations=(reason,))
+        causes = tuple(Reason(code=code, text=text) for code, text in attempt.causes)
+        return Evidence(**common, violations=(reason, *causes))
     violations = verdict.violations
     if secrets_of(world.access.environ).found_in(candidate.patch):
         leak = Reason(code="SECRET_IN_PATCH", text="the patch holds the value of a live secret; it is not kept")

@@ -25,11 +25,13 @@ from execution.problems import SetupProblem
 from execution.records import Limits
 from execution.runs import Run, Source
 from execution.sandbox import unconfined
+from execution.stages.admit import APPROVAL_WAITS_MS, asked_for
 from execution.stages.flow_plan import Parts, asked_workflow, cast_flow
 from execution.waves import price_of, require_unreviewed, waves_of
 from execution.workflowfile import WorkflowFile
 from execution.world import World
 from execution.yamlfile import ConfigError
+from governance.codes import RefusedError
 from governance.graph import Graph, race
 from governance.intent import Intent
 from governance.mandate import Mandate, issue
@@ -42,6 +44,7 @@ AGENTS_MAX = 16
 CONTEXT_FILES_MAX = 400
 INSTRUCTIONS_CHARS_MAX = 16_000
 INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md")
+LANE_CHARS_MAX = 200  # of a lane that an error names
 PROFILES_DIRECTORY = ".github/agents"
 FLOW_WAITS_MS = 6 * 24 * 3_600_000  # within what a run's authority lasts
 PROFILE_SUFFIX = ".agent.md"
@@ -112,7 +115,9 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
     return Plan(
         intent=intent,
         graph=parts.graph,
-        mandates=_mandates(parts.graph, intent, limits, now_ms + _before_ms(config, parts, limits)),
+        mandates=_mandates(
+            parts.graph, intent, limits, now_ms + _waits_ms(run, config, parts, limits), config.patch.paths
+        ),
         config=config,
         config_digest=intent.config_digest,
         checks=checks,
@@ -169,6 +174,13 @@ def _flow_parts(world: World, run: Run, workflow: AnyWorkflow, known: dict[str, 
             where="--agents, or the workflow",
         )
     return cast_flow(world, workflow.graph(run.id), known)
+
+
+def _waits_ms(run: Run, config: Config, parts: Parts, limits: Mapping[str, Limits]) -> int:
+    """How long the last node may have to wait in all: for a person's approval of the plan, then for those before it."""
+    everybody = [*parts.racers.values(), *parts.judges.values(), *parts.workers.values()]
+    is_asked = run.source is Source.GITHUB and asked_for(config.review, everybody)
+    return (APPROVAL_WAITS_MS if is_asked else 0) + _before_ms(config, parts, limits)
 
 
 def _before_ms(config: Config, parts: Parts, limits: Mapping[str, Limits]) -> int:
@@ -243,18 +255,24 @@ def _longest_ms(limits: Iterable[Limits]) -> int:
     return int(max((limit.wall_seconds for limit in limits), default=0) * 1000)
 
 
-def _mandates(graph: Graph, intent: Intent, limits: dict[str, Limits], now_ms: int) -> tuple[Mandate, ...]:
+def _mandates(
+    graph: Graph, intent: Intent, limits: dict[str, Limits], now_ms: int, lane: tuple[str, ...]
+) -> tuple[Mandate, ...]:
     widest = list(limits.values())
-    return issue(
-        graph,
-        intent,
-        paths=("**",),
-        budget_microusd=max(limit.cost_microusd for limit in widest),
-        tokens=max(limit.tokens for limit in widest),
-        steps=max(limit.steps for limit in widest),
-        deadline_ms=now_ms + _longest_ms(widest) + VERIFY_SLACK_MS,
-        inputs={"intent": intent.intent_sha256, "base": hashlib.sha256(intent.base_commit.encode()).hexdigest()},
-    )
+    try:
+        return issue(
+            graph,
+            intent,
+            paths=lane,
+            budget_microusd=max(limit.cost_microusd for limit in widest),
+            tokens=max(limit.tokens for limit in widest),
+            steps=max(limit.steps for limit in widest),
+            deadline_ms=now_ms + _longest_ms(widest) + VERIFY_SLACK_MS,
+            inputs={"intent": intent.intent_sha256, "base": hashlib.sha256(intent.base_commit.encode()).hexdigest()},
+        )
+    except RefusedError as refused:
+        text = f"{refused.text}; patch.paths of {CONFIG_PATH} allows {', '.join(lane)[:LANE_CHARS_MAX]}"
+        raise SetupProblem(text, code=str(refused.code), where="the workflow") from None
 
 
 def default_branch(git_dir: Path) -> str:

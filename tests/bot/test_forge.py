@@ -21,12 +21,16 @@ from bot.github.git import GitRemote
 from bot.github.installations import GitHubSettings, Installations
 from bot.github.permissions import APP_PERMISSIONS, EVENTS
 from bot.github.view import InstallationView
+from bot.human_reviews import HumanReviews
 from bot.ledgers import Ledgers
 from bot.permissions import Permission
+from execution.artifacts import POLICY
 from execution.gitcmd import run_git
+from execution.policies import load_policy
 from execution.result import Receipt, RunResult
 from execution.runs import Run
 from execution.stages.record import receipt_of
+from execution.store import Store
 from governance.states import RunState
 from ledger.entry import Draft
 from ledger.errors import LedgerRefusedError
@@ -111,9 +115,14 @@ async def built(place: Place, state: Path | None = None) -> AsyncIterator[Built]
         remote = GitRemote(home, settings.web_url, app.git_token)
         ledgers = Ledgers(home, remote, FileCheckpoints(home / "checkpoints"))
         checks, comments = CheckRuns(settings.app_id, time.time), Comments(app.login)
-        gate = GitHubGate(app, remote, ledgers, checks)
+        store = Store(f"sqlite:///{home / 'state.db'}", lasting=False)
+        store.put(results.run().id, POLICY, load_policy({}, None))
+        gate = GitHubGate(app, remote, ledgers, checks, HumanReviews(store, ledgers, time.time))
         forge = GitHubForge(app, remote, ledgers, gate, checks, comments)
-        yield Built(forge, gate, app, ledgers, remote, InstallationView(app, comments, place.installation))
+        try:
+            yield Built(forge, gate, app, ledgers, remote, InstallationView(app, comments, place.installation))
+        finally:
+            store.close()
 
 
 def a_run(place: Place, **changes: Any) -> Run:

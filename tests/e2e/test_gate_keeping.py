@@ -32,6 +32,23 @@ def test_a_second_pull_request_with_the_same_tree_closes_the_gate_until_it_is_cl
     place.concluded(head, "optr/gate", "success")
 
 
+def test_the_repositorys_policy_says_whose_approval_counts(service: Service, sample: dict[str, bytes]) -> None:
+    permit = b"permit (principal, action, resource);\n"
+    forbid = b'@id("not-grace") forbid (principal == Human::"grace", action == Action::"approve", resource);\n'
+    place = service.settle({**racing(sample, "regex-order"), ".github/optr/policy.cedar": permit + forbid})
+    issue = place.ask()
+    pull = place.opened(issue)
+    head = pull["head"]["sha"]
+    approve(place, pull["number"], "grace")
+    told = "grace may not approve"
+    eventually(lambda: any(told in one["output"]["summary"] for one in place.checks(head, "optr/gate")), told)
+    approve(place, pull["number"], "hopper")
+    gate = place.concluded(head, "optr/gate", "success")
+    assert "hopper" in gate["output"]["summary"]
+    (line,) = [one for one in place.lake().lines() if one["type"] == "HUMAN_REVIEW_RECORDED"]
+    assert (line["actor"], line["head"], line["ownRequest"]) == ("hopper", head, False)
+
+
 def test_a_merge_queue_gets_its_answer_on_its_own_commit(place: Place) -> None:
     issue = place.ask()
     pull = place.opened(issue)

@@ -38,7 +38,8 @@ def test_from_a_labelled_issue_to_the_wrap(place: Place) -> None:
 
     # the record: stock git, then our verifier in its own process
     lake = place.lake()
-    assert lake.types() == ["MAEG_CREATED", "OPTR_SELECTED", "PR_OPENED"]
+    assert lake.types() == ["MAEG_CREATED", "OPTR_SELECTED", "PR_OPENED", "HUMAN_REVIEW_RECORDED"]
+    assert lake.lines()[-1]["actor"] == "grace"  # the requester's own approval does not count
     outputs = lake.workflow(f"issue-{issue}") / "agent-outputs"
     assert {path.stem for path in outputs.iterdir()} == {"codex", "claude", "regex-order", "snapshot"}
 
@@ -49,7 +50,7 @@ def test_from_a_labelled_issue_to_the_wrap(place: Place) -> None:
     fresh = place.lake()
     wrap = fresh.lines()[-1]
     assert (wrap["type"], wrap["actor"]) == ("WRAP_ORCH_ACCEPTED", "grace")
-    assert "Entries: 4" in fresh.verified()
+    assert "Entries: 5" in fresh.verified()
 
     # nothing secret left in the record, the pull request or the comments
     kept = b"".join(path.read_bytes() for path in fresh.path.rglob("*") if path.is_file())

@@ -28,7 +28,14 @@ def test_an_override_is_recorded_with_who_and_why_and_takes_the_winner_s_place(
     place.heard(issue, "closed: **accepted**")
     lake = place.lake()
     lake.verified()
-    assert lake.types() == ["MAEG_CREATED", "OPTR_SELECTED", "PR_OPENED", "OPTR_PICKED", "WRAP_ORCH_ACCEPTED"]
+    assert lake.types() == [
+        "MAEG_CREATED",
+        "OPTR_SELECTED",
+        "PR_OPENED",
+        "OPTR_PICKED",
+        "HUMAN_REVIEW_RECORDED",
+        "WRAP_ORCH_ACCEPTED",
+    ]
     override = lake.lines()[3]
     assert (override["actor"], override["pickedOptr"], override["why"]) == ("ada", loser, "It reads better.")
     assert lake.lines()[-1]["pickedOptr"] == loser

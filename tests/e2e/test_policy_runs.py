@@ -17,9 +17,9 @@ def with_policy(root: Path, *lines: str) -> Bench:
     return bench
 
 
-def code_of(bench: Bench, workflow: str, agent: str) -> str:
-    (why,) = json.loads(bench.recorded(f"{workflow}/agent-outputs/{agent}.json"))["violations"]
-    return str(why["code"])
+def codes_of(bench: Bench, workflow: str, agent: str) -> list[str]:
+    reasons = json.loads(bench.recorded(f"{workflow}/agent-outputs/{agent}.json"))["violations"]
+    return [reason["code"] for reason in reasons]
 
 
 def test_a_forbidden_command_costs_its_agent_the_race_and_every_event_names_the_policy(tmp_path: Path) -> None:
@@ -28,7 +28,8 @@ def test_a_forbidden_command_costs_its_agent_the_race_and_every_event_names_the_
     ran = bench.execute("fix")
     assert ran.code == 0, ran.err
     assert "mender selected" in ran.out
-    assert code_of(bench, "fix", "breaker") == "POLICY_DENIED"
+    # outside its lane, and why: what denied the act stands behind it
+    assert codes_of(bench, "fix", "breaker") == ["GS_200", "POLICY_DENIED"]
     assert "no-curl" in bench.recorded("fix/agent-outputs/breaker.json")
 
     kept = json.loads(bench.recorded("fix/policy.json"))
@@ -51,7 +52,7 @@ def test_an_agent_that_may_not_be_dispatched_is_not_and_a_patch_to_the_policy_ch
     write(bench.repo, {".github/agents/mender.agent.md": profile("mender", f"{open_all}; seq 200 > numbers.txt")})
     bench.commit("Let one open the policy")
     ran = bench.execute("fix")
-    assert code_of(bench, "fix", "breaker") == "POLICY_DENIED"
+    assert codes_of(bench, "fix", "breaker") == ["POLICY_DENIED"]
     kinds = [json.loads(line) for line in bench.recorded("fix/events.jsonl").splitlines()]
     assert [one["type"] for one in kinds if one.get("node") == "A2"][1] == "DISPATCH_REVOKED"
     assert "optr/fix" not in bench.branches()

@@ -2,8 +2,11 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 from governance.reasons import CODES
 
@@ -15,8 +18,13 @@ WORD = re.compile(r"[A-Z][A-Z0-9_]+")
 HERE = {"test_reason_coverage.py", "test_reason_registry.py"}
 
 
-def mentions(path: Path) -> Iterator[tuple[str, bool]]:
+@cache
+def mentions(path: Path) -> frozenset[tuple[str, bool]]:
     """Every code that a module names outside its docstrings, and whether it stands there as itself."""
+    return frozenset(_mentions(path))
+
+
+def _mentions(path: Path) -> Iterator[tuple[str, bool]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     prose = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     declared = {
@@ -48,17 +56,45 @@ def names() -> dict[str, str]:
     return {name: code.value for code in CODES for name in (code.value, code.name)}
 
 
+def unraised(known: Mapping[str, str], modules: Iterable[Path]) -> list[str]:
+    """The codes that no module names as itself."""
+    raised = {known[word] for path in modules for word, itself in mentions(path) if itself and word in known}
+    return sorted(set(known.values()) - raised)
+
+
+def unmet(known: Mapping[str, str], tests: Iterable[Path]) -> list[str]:
+    """The codes that no test names."""
+    met = {known[word] for path in tests for word, _ in mentions(path) if word in known}
+    return sorted(set(known.values()) - met)
+
+
+def written_tests() -> list[Path]:
+    return [path for path in (ROOT / "tests").rglob("test_*.py") if path.name not in HERE]
+
+
 def test_every_code_is_raised_somewhere() -> None:
-    known = names()
-    raised = {known[word] for path in sources() for word, itself in mentions(path) if itself and word in known}
-    assert sorted({code.value for code in CODES} - raised) == []
+    assert unraised(names(), sources()) == []
 
 
 def test_every_code_is_met_by_a_test() -> None:
-    known = names()
-    tests = [path for path in (ROOT / "tests").rglob("test_*.py") if path.name not in HERE]
-    met = {known[word] for path in tests for word, _ in mentions(path) if word in known}
-    assert sorted({code.value for code in CODES} - met) == []
+    assert unmet(names(), written_tests()) == []
+
+
+def test_a_new_code_that_nothing_raises_or_no_test_meets_is_named() -> None:
+    invented = "NEWLY_INVENTED"
+    known = {**names(), invented: invented}
+    assert (unraised(known, sources()), unmet(known, written_tests())) == ([invented], [invented])
+
+
+@pytest.mark.parametrize("code", ["GS_201", "GS_205", "TRUST_REVOKED", "PATCH_TOO_LARGE"])
+def test_a_code_whose_raisers_or_tests_are_taken_away_is_named(code: str) -> None:
+    member = {value: name for name, value in names().items()}[code]
+    raisers = [path for path in sources() if {(code, True), (member, True)} & mentions(path)]
+    assert raisers
+    assert code in unraised(names(), set(sources()) - set(raisers))
+    meeting = [path for path in written_tests() if {code, member} & {word for word, _ in mentions(path)}]
+    assert meeting
+    assert code in unmet(names(), set(written_tests()) - set(meeting))
 
 
 def test_an_invented_code_would_be_found(tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""A plan that waits for a person: its mandates last as long as it may wait; an approval after that starts nothing."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from execution.agents.build import ModelAccess
+from execution.agents.profiles import Profile
+from execution.artifacts import APPROVED, PLAN, Approved, Plan
+from execution.config import Config
+from execution.local import LocalForge
+from execution.problems import RunProblem
+from execution.records import Limits
+from execution.runs import Run, Source
+from execution.sandbox.bubblewrap import Bubblewrap
+from execution.stages.admit import APPROVAL_WAITS_MS, approve, asked_for
+from execution.stages.flow_plan import Parts
+from execution.stages.plan import VERIFY_SLACK_MS, _mandates, _waits_ms
+from execution.store import Store
+from execution.world import World
+from governance.graph import race
+from governance.intent import Intent
+from governance.states import RunState
+from ledger.keys import Signer
+
+RUN, SHA, WALL_S = "0" * 16, "a" * 64, 600.0
+PROFILE = Profile.model_validate({"name": "claude", "type": "command", "command": ["true"]})
+ALWAYS = Config.model_validate({"review": {"plan_approval": "always"}})
+NEVER = Config.model_validate({"review": {"plan_approval": "never"}})
+
+
+def a_run(**changes: object) -> Run:
+    fields = {
+        "id": RUN,
+        "source": Source.GITHUB,
+        "repository": "o/r",
+        "workflow": "w",
+        "requester": "ada",
+        "title": "t",
+        "body": "",
+        "intent_sha256": SHA,
+        "base_commit": "b" * 40,
+        "state": RunState.AWAITING_APPROVAL,
+        "created_ms": 1,
+    }
+    return Run.model_validate({**fields, **changes})
+
+
+def a_plan(run: Run, config: Config) -> Plan:
+    """As `execution.stages.plan` makes it, at the beginning of time."""
+    graph = race(RUN, ["claude"])
+    limits = {"A1": Limits(wall_seconds=WALL_S)}
+    intent = Intent(
+        workflow="w",
+        title="t",
+        body="",
+        intent_sha256=SHA,
+        constraints=(),
+        base_commit="b" * 40,
+        config_digest="",
+        requester="ada",
+    )
+    until_ms = _waits_ms(run, config, Parts(graph=graph, racers={"A1": PROFILE}), limits)
+    return Plan(
+        intent=intent,
+        graph=graph,
+        mandates=_mandates(graph, intent, limits, until_ms, ("**",)),
+        config=config,
+        config_digest="",
+        checks=(),
+        checks_source="",
+        base_branch="main",
+        base_commit="b" * 40,
+        workflow="w",
+        profiles={"A1": PROFILE},
+        limits=limits,
+        instructions="",
+        context="",
+        warnings=(),
+        planned_ms=0,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(f"sqlite:///{tmp_path / 'state.db'}", lasting=False)
+    yield made
+    made.close()
+
+
+def test_only_a_plan_that_will_be_asked_about_is_given_the_time_to_wait() -> None:
+    work_ms = int(WALL_S * 1000) + VERIFY_SLACK_MS
+    (asked,) = a_plan(a_run(), ALWAYS).mandates
+    (free,) = a_plan(a_run(), NEVER).mandates
+    (local,) = a_plan(a_run(source=Source.CLI), ALWAYS).mandates
+    assert asked.deadline_ms == APPROVAL_WAITS_MS + work_ms
+    assert (free.deadline_ms, local.deadline_ms) == (work_ms, work_ms)
+    assert (asked_for(ALWAYS.review, [PROFILE]) != (), asked_for(NEVER.review, [PROFILE])) == (True, ())
+
+
+def test_an_approval_after_its_mandates_have_run_out_starts_and_records_nothing(store: Store, tmp_path: Path) -> None:
+    signer = Signer.generate(tmp_path / "key", "here")
+    world = World(
+        store=store,
+        forge=lambda _run: LocalForge(tmp_path / "none", signer, tmp_path, lambda _line: None),
+        sandbox=Bubblewrap(),
+        access=ModelAccess({}),
+        scratch=tmp_path,
+        clock=lambda: (APPROVAL_WAITS_MS + VERIFY_SLACK_MS) / 1000 + 1,
+    )
+    run = store.add(a_run())
+    store.put(RUN, PLAN, a_plan(run, ALWAYS))
+    with pytest.raises(RunProblem, match="was made 7 days ago and Sub-PAC-0000000000000000-A1 does not last") as caught:
+        asyncio.run(approve(world, RUN, "grace"))
+    assert caught.value.code == "DISPATCH_EXPIRED"
+    assert store.find(RUN, APPROVED, Approved) is None
+    assert world.run(RUN).state is RunState.AWAITING_APPROVAL
