@@ -74,9 +74,18 @@ class GitHubForge:
             return await self._remote.holding(run.installation, run.repository, run.base_commit)
         return await self._remote.fetch(run.installation, run.repository)
 
-    def signer(self, run: Run) -> Signer:
-        """The ledger's signing key for this run's repository."""
-        return self._ledgers.signer(run.repository)
+    def signer(self, run: Run, public: str | None = None) -> Signer:
+        """The present signing key of this repository's ledger, or the one with this public key.
+
+        Raises:
+            KeyFileError: it is not here any more.
+        """
+        ring = self._ledgers.keys(run.repository)
+        return ring.find(public) if public is not None else ring.signer
+
+    def ledger_keys(self, run: Run) -> frozenset[str]:
+        """The public keys on our copy of the `datalake` branch, if ours is one of them."""
+        return self._ledgers.public_keys(run.repository)
 
     def revocations(self, run: Run) -> tuple[Revocation, ...]:
         """What was revoked, as our copy of the `datalake` branch says; whoever revokes through us writes it there."""

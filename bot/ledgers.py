@@ -9,6 +9,7 @@ from pathlib import Path
 from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.git import DATALAKE_REF, GitRemote, checked_repository, fetch_heads, push_commit
 from execution.revocations import Revocations
+from execution.trustbooks import ledger_keys
 from governance.events import EntryType
 from governance.trust.records import Revocation
 from ledger.branch import GitDir
@@ -16,15 +17,24 @@ from ledger.entry import Draft, Entry
 from ledger.errors import LedgerError
 from ledger.faults import FaultFound
 from ledger.group import Group
+from ledger.keyring import KeyRing
 from ledger.keys import Signer
 from ledger.request import Request
+from ledger.rotation import Term, newest
 from ledger.scan import scan
 from ledger.sequencer import Appended, Sequencer
 from ledger.source import BranchSource
 from ledger.store import CheckpointStore
+from ledger.terms import terms_on
 from ledger.verify import verify_branch
 
 KEY_FILE = "key"
+LEDGERS = "ledgers"
+
+
+def key_file(state: Path, name: str) -> Path:
+    """Where the present key of `owner/name`'s ledger stands."""
+    return state / LEDGERS / name / KEY_FILE
 
 
 @dataclass(frozen=True)
@@ -56,28 +66,55 @@ class Ledgers:
     """
 
     def __init__(self, state: Path, remote: GitRemote, checkpoints: CheckpointStore) -> None:
-        self._root = state / "ledgers"
+        self._state = state
         self._remote = remote
         self._checkpoints = checkpoints
-        self._signers: dict[str, Signer] = {}
+        self._rings: dict[str, KeyRing] = {}
         self._sequencers: dict[str, tuple[Sequencer, _Publisher]] = {}
         self._revocations: dict[str, Revocations] = {}
         self._groups: dict[tuple[int, str], Group] = {}
 
-    def signer(self, repository: str) -> Signer:
-        """The key of `owner/name`'s ledger, made at first use; its name is `optr/<owner>/<name>`.
+    def keys(self, repository: str) -> KeyRing:
+        """The keys of `owner/name`'s ledger, the first made at first use; the name is `optr/<owner>/<name>`.
 
         Raises:
             KeyFileError: the key cannot be read safely, or was stored for another ledger.
             NameRefusedError: it is not a repository name.
         """
         name = checked_repository(repository)
-        if name not in self._signers:
-            home = self._root / name
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            key = home / KEY_FILE
-            self._signers[name] = Signer.load(key) if key.exists() else Signer.generate(key, f"optr/{name}")
-        return self._signers[name]
+        if name not in self._rings:
+            key = key_file(self._state, name)
+            key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not key.exists():
+                Signer.generate(key, f"optr/{name}")
+            self._rings[name] = KeyRing.open(key)
+        return self._rings[name]
+
+    def terms(self, repository: str) -> tuple[Term, ...]:
+        """Whose turn it was in a ledger, as our copy of its branch says; none when there is no ledger. Makes no key.
+
+        Raises:
+            NoteError: the present key is not one of the branch's, or a hand-over there is not sound.
+            KeyFileError: the key cannot be read safely.
+            GitError: there are keys but no copy of the branch; the next run fetches it.
+            NameRefusedError: it is not a repository name.
+        """
+        name = checked_repository(repository)
+        if not key_file(self._state, name).exists():
+            return ()
+        present = self.keys(name).signer.vkey
+        terms = terms_on(self._remote.path(name), DATALAKE_REF)
+        if terms:
+            newest(terms, present)
+        return terms or (Term(present, 0, None),)
+
+    def public_keys(self, repository: str) -> frozenset[str]:
+        """The hex public keys of a ledger, from the first to the newest, as our copy of the branch says.
+
+        Raises:
+            NoteError: the present key is none of them.
+        """
+        return ledger_keys(self._remote.path(repository), DATALAKE_REF, self.keys(repository).signer.vkey)
 
     def revocations(self, repository: str) -> tuple[Revocation, ...]:
         """What was revoked, as the local copy of the branch says at this moment.
@@ -110,11 +147,11 @@ class Ledgers:
     async def _append_all(
         self, installation: int, repository: str, requests: Sequence[Request]
     ) -> Sequence[Appended | LedgerError]:
-        signer = self.signer(repository)
+        keys = self.keys(repository)
 
         async def appended(environment: Mapping[str, str]) -> Sequence[Appended | LedgerError]:
             async with self._remote.lock(repository):
-                sequencer, publisher = self._sequencer(repository, signer)
+                sequencer, publisher = self._sequencer(repository, keys)
                 publisher.environment = environment
                 try:
                     await asyncio.to_thread(publisher.fetch)
@@ -131,9 +168,9 @@ class Ledgers:
             GitHubError: the branch could not be fetched.
         """
         git_dir = await self._remote.fetch(installation, repository)
-        signer = self.signer(repository)
+        keys = self.keys(repository)
         async with self._remote.lock(repository):
-            return await asyncio.to_thread(self._judge, git_dir, signer, run)
+            return await asyncio.to_thread(self._judge, git_dir, keys.signer, run)
 
     def _judge(self, git_dir: Path, signer: Signer, run: str) -> RecordedWinner:
         try:
@@ -148,11 +185,11 @@ class Ledgers:
         except (LedgerError, FaultFound) as error:
             return RecordedWinner(str(error))
 
-    def _sequencer(self, repository: str, signer: Signer) -> "tuple[Sequencer, _Publisher]":
+    def _sequencer(self, repository: str, keys: KeyRing) -> "tuple[Sequencer, _Publisher]":
         name = checked_repository(repository)
         if name not in self._sequencers:
             publisher = _Publisher(self._remote.path(repository), self._remote.url(repository))
-            sequencer = Sequencer(self._remote.path(repository), signer, self._checkpoints, publisher)
+            sequencer = Sequencer(self._remote.path(repository), keys, self._checkpoints, publisher)
             self._sequencers[name] = sequencer, publisher
         return self._sequencers[name]
 

@@ -136,7 +136,7 @@ def _forge(request: LocalRequest, place: Place, run: Run) -> LocalForge:
     _require_room(place.common_dir)
     given = request.environ.get(KEY_VARIABLE)
     ledger = open_ledger(request.state, place.common_dir, place.top.name, Path(given) if given else None)
-    forge = LocalForge(place.common_dir, ledger.signer, ledger.checkpoints, request.on_progress)
+    forge = LocalForge(place.common_dir, ledger.keys, ledger.checkpoints, request.on_progress)
     forge.ready(run, adopt=request.adopt)
     return forge
 

@@ -1,4 +1,4 @@
-"""The App's HTTP side: POST /webhook, GET /health, GET /ready, and GET /metrics where the operator turned it on.
+"""The App's HTTP side: POST /webhook, GET /health, /ready and /ledger/keys, and GET /metrics where it was turned on.
 
 Respond, then work: a delivery is verified, stored and answered; the engine handles it afterwards.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from bot import logs, webhook
+from bot import ledger_keys, logs, webhook
 from bot.errors import OptrError
 from bot.metrics import CONTENT_TYPE, Metrics
 from bot.ports import Intake
@@ -45,11 +45,13 @@ class Deps:
         engine: stores deliveries; started and stopped with the server.
         handles: whether a handler exists for (event, action); other deliveries are answered and forgotten.
         metrics: the process's counters.
+        key_terms: see `bot.ledger_keys.Terms`.
     """
 
     engine: Intake
     handles: Callable[[str, str], bool]
     metrics: Metrics
+    key_terms: ledger_keys.Terms = lambda _: ()
 
 
 @dataclass
@@ -78,6 +80,7 @@ def create_app(settings: Settings, deps: Deps) -> web.Application:
     app.router.add_post("/webhook", _webhook)
     app.router.add_get("/health", _health)
     app.router.add_get("/ready", _ready)
+    app.router.add_get("/ledger/keys", _ledger_keys)
     if settings.metrics_token is not None:
         app.router.add_get("/metrics", _metrics)
     app.on_response_prepare.append(_secure)
@@ -216,6 +219,10 @@ async def _ready(request: web.Request) -> web.Response:
     if problem := request.app[READINESS].problem:
         return web.json_response({"status": "not_ready", "reason": problem}, status=503)
     return web.json_response({"status": "ready"})
+
+
+async def _ledger_keys(request: web.Request) -> web.Response:
+    return await ledger_keys.answer(request, request.app[_DEPS].key_terms)
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -67,7 +67,7 @@ async def assemble(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             metrics = Metrics(router.subscriptions())
             metrics.watch(store, lambda: int(time.time() * MILLISECONDS))
             app = App(settings, environ, session, store, scratch, metrics)
-            yield Deps(engine=app, handles=router.handles, metrics=metrics)
+            yield Deps(engine=app, handles=router.handles, metrics=metrics, key_terms=app.key_terms)
     finally:
         store.close()
 
@@ -105,6 +105,7 @@ class App:
         self._gate = GitHubGate(self._installations, remote, ledgers, checks, people)
         self._forge = GitHubForge(self._installations, remote, ledgers, self._gate, checks, self._comments)
         self._engine: Engine | None = None
+        self.key_terms = ledgers.terms
         self._dispatcher: Dispatcher | None = None
         self._reconciling: asyncio.Task[None] | None = None
 

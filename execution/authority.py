@@ -19,6 +19,8 @@ from governance.trust.constraints import Fact
 from governance.trust.lineage import STEPS_NAME, agent_act, draw_up, orchestrator_act
 from governance.trust.records import Book
 from governance.trust.verify import Act, Level, verify
+from ledger.errors import KeyFileError, NoteError
+from ledger.keys import Signer
 
 
 def establish_authority(world: World, run_id: str, number: int = 0) -> Book:
@@ -32,7 +34,7 @@ def establish_authority(world: World, run_id: str, number: int = 0) -> Book:
     name = f"{AUTHORITY}:{number}" if number else AUTHORITY
     if world.store.find(run_id, name, Book) is None:
         plan = world.store.load(run_id, PLAN, Plan)
-        signer = world.forge(world.run(run_id)).signer(world.run(run_id))
+        signer = signer_of(world, run_id)
         asked_by, mandates, at_ms = plan.intent.requester, plan.mandates, plan.planned_ms
         if number:
             pack = corrections(world, run_id)[number - 1]
@@ -40,6 +42,28 @@ def establish_authority(world: World, run_id: str, number: int = 0) -> Book:
             asked_by, at_ms = pack.by, pack.issued_ms
         world.store.put(run_id, name, draw_up(signer, asked_by, mandates, at_ms))
     return world.store.load(run_id, name, Book)
+
+
+def signer_of(world: World, run_id: str) -> Signer:
+    """The ledger's key that the run began with: all its keys are derived from it, also after it was rotated.
+
+    Raises:
+        RunProblem: LEDGER_KEY, it is not here any more.
+    """
+    run, book = world.run(run_id), world.store.find(run_id, AUTHORITY, Book)
+    try:
+        return world.forge(run).signer(run, book.genesis.signer if book is not None else None)
+    except KeyFileError as error:
+        raise RunProblem(str(error), code="LEDGER_KEY") from None
+
+
+def _authorities(world: World, book: Book, level: Level, run_id: str) -> frozenset[str]:
+    """Who else may have revoked: read only where revocations' signatures are checked."""
+    run = world.run(run_id)
+    try:
+        return world.forge(run).ledger_keys(run) if level is Level.FULL and book.revocations else frozenset()
+    except NoteError as error:
+        raise RefusedError(ReasonCode.TRUST_BROKEN, str(error)) from error
 
 
 def all_authority(world: World, run_id: str) -> list[Book]:
@@ -54,13 +78,12 @@ async def require_orchestrator(world: World, run_id: str, capability: str, level
     Raises:
         RunProblem: it may not, or not any more; the code says why.
     """
-    run = world.run(run_id)
-    act = orchestrator_act(world.forge(run).signer(run), run_id, capability)
+    act = orchestrator_act(signer_of(world, run_id), run_id, capability)
     *earlier, newest = await _books(world, run_id)
     try:
         for book in earlier:
             _require_unrevoked(book, act)
-        return verify(newest, act, level, world.now_ms())
+        return verify(newest, act, level, world.now_ms(), _authorities(world, newest, level, run_id))
     except RefusedError as refused:
         raise RunProblem(str(refused), code=str(refused.code)) from None
 
@@ -84,9 +107,9 @@ async def require_agent(
     Raises:
         RefusedError: it may not, or not any more.
     """
-    run = world.run(mandate.run)
-    act = agent_act(world.forge(run).signer(run), mandate, capability, spent or {})
-    return verify(await _book_of(world, mandate), act, level, world.now_ms())
+    act = agent_act(signer_of(world, mandate.run), mandate, capability, spent or {})
+    book = await _book_of(world, mandate)
+    return verify(book, act, level, world.now_ms(), _authorities(world, book, level, mandate.run))
 
 
 async def require_unrevoked(world: World, mandate: Mandate) -> None:
@@ -95,8 +118,7 @@ async def require_unrevoked(world: World, mandate: Mandate) -> None:
     Raises:
         RunProblem: TRUST_REVOKED.
     """
-    run = world.run(mandate.run)
-    act = agent_act(world.forge(run).signer(run), mandate, mandate.capabilities[0], {})
+    act = agent_act(signer_of(world, mandate.run), mandate, mandate.capabilities[0], {})
     try:
         _require_unrevoked(await _book_of(world, mandate), act)
     except RefusedError as refused:

@@ -9,11 +9,13 @@ from execution.problems import SetupProblem
 from execution.result import RunResult
 from execution.revocations import Revocations
 from execution.runs import Run
+from execution.trustbooks import ledger_keys
 from governance.entry_types import EntryType
 from governance.states import RunState
 from governance.trust.records import Revocation
 from ledger.checkpoint import parse_checkpoint
 from ledger.entry import Draft
+from ledger.keyring import KeyRing, ring_of
 from ledger.keys import Signer
 from ledger.sequencer import Appended, Sequencer
 from ledger.store import FileCheckpoints
@@ -28,16 +30,16 @@ class LocalForge:
 
     Args:
         git_dir: the repository's own git directory, the one that its linked work trees share.
-        signer: the ledger's key.
+        keys: the ledger's key, or the ring it belongs to.
         checkpoints: directory of the remembered checkpoints.
         say: told about progress, one line each.
     """
 
-    def __init__(self, git_dir: Path, signer: Signer, checkpoints: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, git_dir: Path, keys: Signer | KeyRing, checkpoints: Path, say: Callable[[str], None]) -> None:
         self._git_dir = git_dir
-        self._signer = signer
+        self._ring = ring_of(keys)
         self._checkpoints = FileCheckpoints(checkpoints)
-        self._sequencer = Sequencer(git_dir, signer, self._checkpoints)
+        self._sequencer = Sequencer(git_dir, self._ring, self._checkpoints)
         self._say = say
         self._revocations = Revocations(git_dir)
         self._said: set[str] = set()
@@ -53,10 +55,10 @@ class LocalForge:
         Raises:
             LedgerError: it is not, or cannot be read; nothing was written.
         """
-        if adopt and self._checkpoints.load(self._signer.origin) is None and _tip(self._git_dir, LEDGER_REF):
+        if adopt and self._checkpoints.load(self._ring.signer.origin) is None and _tip(self._git_dir, LEDGER_REF):
             self._sequencer.adopt()
-            self._sequencer.append([_adoption(run, self._checkpoints.load(self._signer.origin) or b"")], {})
-            self._say(f"the ledger {self._signer.origin} is taken as it stands on the branch datalake")
+            self._sequencer.append([_adoption(run, self._checkpoints.load(self._ring.signer.origin) or b"")], {})
+            self._say(f"the ledger {self._ring.signer.origin} is taken as it stands on the branch datalake")
         self._sequencer.settle()
 
     async def fetch(self, run: Run) -> Path:
@@ -64,10 +66,19 @@ class LocalForge:
         del run
         return self._git_dir
 
-    def signer(self, run: Run) -> Signer:
-        """This ledger's key."""
+    def signer(self, run: Run, public: str | None = None) -> Signer:
+        """This ledger's present key, or the one with this public key.
+
+        Raises:
+            KeyFileError: it is not here any more.
+        """
         del run
-        return self._signer
+        return self._ring.find(public) if public is not None else self._ring.signer
+
+    def ledger_keys(self, run: Run) -> frozenset[str]:
+        """The public keys on the repository's own `datalake` branch, if ours is one of them."""
+        del run
+        return ledger_keys(self._git_dir, trusted=self._ring.signer.vkey)
 
     def revocations(self, run: Run) -> tuple[Revocation, ...]:
         """What was revoked on the repository's own `datalake` branch."""

@@ -16,6 +16,7 @@ from execution.problems import SetupProblem
 from ledger.branch import GitDir
 from ledger.checkpoint import parse_checkpoint
 from ledger.errors import KeyFileError, LedgerError
+from ledger.keyring import KeyRing
 from ledger.keys import Signer
 from ledger.layout import CHECKPOINT, DIRECTORY
 
@@ -28,10 +29,15 @@ NAME_CHARACTERS_MAX = 64
 
 @dataclass(frozen=True)
 class LocalLedger:
-    """What appending to a local ledger needs: its key, and the directory of the remembered checkpoints."""
+    """What appending to a local ledger needs: its keys, and the directory of the remembered checkpoints."""
 
-    signer: Signer
+    keys: KeyRing
     checkpoints: Path
+
+    @property
+    def signer(self) -> Signer:
+        """The present key."""
+        return self.keys.signer
 
 
 def open_ledger(state: Path, git_dir: Path, name: str, given: Path | None) -> LocalLedger:
@@ -49,27 +55,29 @@ def open_ledger(state: Path, git_dir: Path, name: str, given: Path | None) -> Lo
     homes = state / "local"
     home = homes / hashlib.sha256(os.fsencode(git_dir)).hexdigest()[:HOME_DIGITS]
     try:
-        signer = Signer.load(given) if given is not None else _own_key(homes, home, git_dir, name)
+        keys = KeyRing.open(given if given is not None else _own_key(homes, home, git_dir, name))
     except KeyFileError as error:
         raise SetupProblem(str(error), code="LEDGER_KEY") from None
-    return LocalLedger(signer, homes / CHECKPOINTS)
+    return LocalLedger(keys, homes / CHECKPOINTS)
 
 
-def _own_key(homes: Path, home: Path, git_dir: Path, name: str) -> Signer:
+def _own_key(homes: Path, home: Path, git_dir: Path, name: str) -> Path:
+    """The repository's own key file, made or moved here if need be."""
     if not (home / KEY_FILE).exists():
         origin = _origin_on_branch(git_dir)
         if origin is None:
-            return _make(home, git_dir, name)
-        _move_in(_home_of(homes, origin, git_dir), home, git_dir, origin)
-    return Signer.load(home / KEY_FILE)
+            _make(home, git_dir, name)
+        else:
+            _move_in(_home_of(homes, origin, git_dir), home, git_dir, origin)
+    return home / KEY_FILE
 
 
-def _make(home: Path, git_dir: Path, name: str) -> Signer:
+def _make(home: Path, git_dir: Path, name: str) -> None:
     """A new key. The ledger's name carries chance, so that no two are alike; the key file remembers it."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / REPOSITORY_FILE).write_bytes(os.fsencode(git_dir))
     word = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name)[:NAME_CHARACTERS_MAX]
-    return Signer.generate(home / KEY_FILE, f"optr.local/{word}-{secrets.token_hex(4)}")
+    Signer.generate(home / KEY_FILE, f"optr.local/{word}-{secrets.token_hex(4)}")
 
 
 def _origin_on_branch(git_dir: Path) -> str | None:

@@ -50,8 +50,20 @@ class Forge(Protocol):
         """Append ledger lines with their files in one commit; idempotent by entry id."""
         ...
 
-    def signer(self, run: Run) -> Signer:
-        """The ledger's signing key for this run's repository."""
+    def signer(self, run: Run, public: str | None = None) -> Signer:
+        """The present signing key of this run's ledger; or the one with this public key, hex, retired or not.
+
+        Raises:
+            KeyFileError: it is not here any more, or cannot be read safely.
+        """
+        ...
+
+    def ledger_keys(self, run: Run) -> frozenset[str]:
+        """The hex public keys of this run's ledger, from the first to the newest, as hand-overs on its branch show.
+
+        Raises:
+            NoteError: the branch's keys are not those of this ledger.
+        """
         ...
 
     def revocations(self, run: Run) -> tuple[Revocation, ...]:

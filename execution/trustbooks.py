@@ -14,8 +14,10 @@ from governance.trust.records import Anchor, Book, Revocation
 from governance.trust.verify import require_sound
 from ledger.branch import GitDir
 from ledger.entry import Draft
-from ledger.layout import BRANCH, DIRECTORY, KEYS, WORKFLOWS
-from ledger.note import parse_vkey
+from ledger.errors import NoteError
+from ledger.layout import BRANCH, DIRECTORY, WORKFLOWS
+from ledger.note import VerifierKey
+from ledger.terms import terms_on
 
 TRUST_FILE = "trust.json"
 AUDIT_FILE = "audit.jsonl"
@@ -64,17 +66,21 @@ def read_books(git_dir: Path, ref: str = BRANCH) -> list[Kept]:
     return kept
 
 
-def ledger_keys(git_dir: Path, ref: str = BRANCH) -> frozenset[str]:
-    """The hex public keys on the branch, the present one and those before it.
+def ledger_keys(git_dir: Path, ref: str = BRANCH, trusted: VerifierKey | None = None) -> frozenset[str]:
+    """The hex public keys on the branch, the present one and those before it, which handed over to each other.
+
+    Args:
+        git_dir: holds the branch.
+        ref: the branch.
+        trusted: must be one of them; without it what is there is believed.
 
     Raises:
-        NoteError: a key there cannot be read.
+        NoteError: a key or a hand-over there cannot be read, or `trusted` is none of them.
     """
-    repository = GitDir(git_dir)
-    tip = repository.tip(ref)
-    blobs = repository.files(tip, f"{DIRECTORY}/{KEYS.rstrip('/')}") if tip else {}
-    texts = repository.blobs([blob.oid for blob in blobs.values()])
-    return frozenset(parse_vkey(text.decode("utf-8", "replace").strip()).public.hex() for text in texts)
+    keys = [term.key for term in terms_on(git_dir, ref)]
+    if trusted is not None and keys and trusted not in keys:
+        raise NoteError(f"{trusted.label} is not a key of the ledger on {ref}, and none of them hands over to it")
+    return frozenset(key.public.hex() for key in (*keys, *((trusted,) if trusted else ())))
 
 
 def require_kept(kept: Kept, public_keys: frozenset[str]) -> None:
@@ -89,7 +95,7 @@ def require_kept(kept: Kept, public_keys: frozenset[str]) -> None:
     """
     if kept.book.genesis.signer not in public_keys:
         raise RefusedError(ReasonCode.TRUST_BROKEN, f"{kept.workflow}: its root is not a key of this ledger")
-    require_sound(kept.book)
+    require_sound(kept.book, public_keys)
     require_anchors(kept.book, kept.trail)
 
 

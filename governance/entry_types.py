@@ -37,6 +37,7 @@ class EntryType(StrEnum):
     RUN_SUPERSEDED = "RUN_SUPERSEDED"
     RUN_EXPIRED = "RUN_EXPIRED"
     TRUST_REVOKED = "TRUST_REVOKED"  # of the installation: outside any run's order
+    KEY_ROTATED = "KEY_ROTATED"  # of the ledger, as the next one: see ledger.rotation
     LEDGER_ADOPTED = "LEDGER_ADOPTED"  # of the ledger, not of a run's order: it can stand anywhere but first
 
 

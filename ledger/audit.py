@@ -14,15 +14,16 @@ from typing import BinaryIO
 
 from ledger.canonical import LINE_BYTES_MAX
 from ledger.chain import Chain
-from ledger.checkpoint import Checkpoint, verify_checkpoint
+from ledger.checkpoint import Checkpoint
 from ledger.crew import hashed, swept
 from ledger.entry import Entry
-from ledger.errors import NoteError, QuorumError
+from ledger.errors import NoteError, QuorumError, RotationError
 from ledger.faults import Fault, FaultFound
 from ledger.layout import CHECKPOINT, KEYS, OPEN_SEGMENT, SEALED, SEGMENT_LINES, TILES, key_path
-from ledger.note import VerifierKey, parse_vkey
+from ledger.note import VerifierKey
 from ledger.policy import Policy
 from ledger.resume import resumed
+from ledger.rotation import KEY_ROTATED, Rotation, Term, lineage, rotations, verify_head
 from ledger.scan import lines_of, segments
 from ledger.source import DivisibleSource, Source
 from ledger.sweep import SEGMENTS, Swept, sweep
@@ -111,6 +112,7 @@ class Audit:
     chain: Chain = field(default_factory=Chain)
     expected: _Expected = field(default_factory=_Expected)
     unread: int = 0
+    _handed_over: dict[int, Rotation] = field(default_factory=dict)
 
     def read_lines(self) -> None:
         """Read every line: whole blocks by sweeping, what a sweep does not accept and the rest one by one.
@@ -119,6 +121,7 @@ class Audit:
             FaultFound: the first thing wrong.
         """
         paths = segments(self.source)
+        self._handed_over = {one.before.size: one for one in rotations(self._keys())}
         if self.manner.incremental and self.remembered is not None and self._resume(self.remembered, paths):
             return
         self._read_from(0, paths)
@@ -177,6 +180,8 @@ class Audit:
         remembered = self.remembered
         if remembered is not None and self.chain.size < remembered.size <= self.chain.size + WIDTH:
             return False  # its root is compared between two of these lines
+        if any(self.chain.size <= size <= self.chain.size + WIDTH for size in self._handed_over):
+            return False  # so is a hand-over's, and its line is looked at
         if not self.chain.joins(one) or not self.expected.block(one):
             return False
         self.expected.tiles(self.chain.take(one))
@@ -190,8 +195,17 @@ class Audit:
     def _line(self, entry: Entry, full: dict[str, bytes]) -> None:
         self.expected.tiles(full)
         self.expected.files(entry.files, entry.seq)
+        self._hand_over(entry)
         if self.remembered is not None and self.chain.size == self.remembered.size:
             self._compare(self.remembered)
+
+    def _hand_over(self, entry: Entry) -> None:
+        """Check that a hand-over is of this history, and that its line stands where it says."""
+        closed, due = self._handed_over.get(self.chain.size), self._handed_over.get(entry.seq)
+        if closed is not None and self.chain.tree.root() != closed.before.root:
+            raise FaultFound(Fault.ROTATION, f"{closed.path}: the first {self.chain.size} lines have another root")
+        if due is not None and (entry.record["type"] != KEY_ROTATED or due.path not in entry.files):
+            raise FaultFound(Fault.ROTATION, f"{due.path}: this line is not the one of its hand-over", entry.seq + 1)
 
     def _compare(self, remembered: Checkpoint) -> None:
         if self.chain.tree.root() != remembered.root:
@@ -201,14 +215,12 @@ class Audit:
         """Check the signed tree head against the lines, and return the ledger's name.
 
         Raises:
-            FaultFound: CHECKPOINT, KEYS, MISSING_LINES, SURPLUS_LINES, ROOT or POLICY.
+            FaultFound: CHECKPOINT, KEYS, ROTATION, MISSING_LINES, SURPLUS_LINES, ROOT or POLICY.
         """
-        keys = self._keys()
+        terms = self._terms()
         data = only(self.source, CHECKPOINT, Fault.CHECKPOINT)
         try:
-            head = verify_checkpoint(data, keys)
-            if trusted is not None:
-                verify_checkpoint(data, [trusted])
+            head = verify_head(data, terms, trusted)
         except NoteError as error:
             raise FaultFound(Fault.CHECKPOINT, str(error)) from error
         if head.size > self.chain.size:
@@ -217,13 +229,24 @@ class Audit:
             raise FaultFound(Fault.SURPLUS_LINES, f"{head.size} were signed", head.size + 1)
         if head.root != self.chain.tree.root():
             raise FaultFound(Fault.ROOT)
-        self._check_policy(data)
+        self._check_places(head.size, terms[0])
+        self._check_policy(data, terms)
         return head.origin
 
-    def _check_policy(self, data: bytes) -> None:
+    def _check_places(self, size: int, first: Term) -> None:
+        """Check that every key but the first came with its hand-over, and no hand-over without its line."""
+        late = next((one for one in self._handed_over.values() if one.before.size >= size), None)
+        if late is not None:
+            raise FaultFound(Fault.ROTATION, f"{late.path} hands over after {late.before.size} lines of {size}")
+        places = {before + 1 for before in self._handed_over}
+        for path, entry in self.expected.said_by.items():
+            if path.startswith(KEYS) and entry not in places and path != key_path(first.key.key_id):
+                raise FaultFound(Fault.ROTATION, f"{path}: nothing hands over here", entry)
+
+    def _check_policy(self, data: bytes, terms: Sequence[Term]) -> None:
         try:
             if self.manner.policy is not None:
-                self.manner.policy.check(data)
+                self.manner.policy.check(data, [term.key for term in terms])
         except QuorumError as error:
             raise FaultFound(Fault.POLICY, str(error)) from error
         except NoteError as error:
@@ -242,13 +265,20 @@ class Audit:
         if self.remembered.size > self.chain.size:
             raise FaultFound(Fault.REMEMBERED, f"{self.remembered.size} lines were signed, {self.chain.size} are here")
 
-    def _keys(self) -> list[VerifierKey]:
+    def _keys(self) -> dict[str, bytes]:
         paths = sorted(path for path in self.source.modes() if path.startswith(KEYS))
-        keys = []
         with closing(self.source.read(paths)) as contents:
-            for path, content in zip(paths, contents, strict=True):
-                keys.append(_key(path, content))
-        return keys
+            return dict(zip(paths, contents, strict=True))
+
+    def _terms(self) -> tuple[Term, ...]:
+        """Return the terms of the keys that lines speak for; `check_files` names the others."""
+        files = {path: data for path, data in self._keys().items() if self.unread or path in self.expected.digests}
+        try:
+            return lineage(files)
+        except RotationError as error:
+            raise FaultFound(Fault.ROTATION, str(error)) from error
+        except NoteError as error:
+            raise FaultFound(Fault.KEYS, str(error)) from error
 
     def check_files(self) -> None:
         """Check every file that is neither a line, nor the checkpoint, against what the lines say.
@@ -282,16 +312,6 @@ class Audit:
     def _report(self, fault: Fault, path: str) -> None:
         name = path if path.isprintable() and path.isascii() else ascii(path)
         raise FaultFound(fault, name[:300], self.expected.said_by.get(path))
-
-
-def _key(path: str, content: bytes) -> VerifierKey:
-    try:
-        key = parse_vkey(content.decode("utf-8").removesuffix("\n"))
-    except (NoteError, UnicodeDecodeError) as error:
-        raise FaultFound(Fault.KEYS, f"{path!a}: {error}") from error
-    if content != f"{key}\n".encode() or path != key_path(key.key_id):
-        raise FaultFound(Fault.KEYS, f"{path!a} does not hold the key it is named for")
-    return key
 
 
 def only(source: Source, path: str, fault: Fault) -> bytes:

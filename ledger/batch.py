@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ledger import entry
 from ledger.chain import Chain
 from ledger.errors import DraftError
+from ledger.keyring import Succession
 from ledger.keys import Signer
 from ledger.layout import (
     CHECKPOINT,
@@ -20,8 +21,10 @@ from ledger.layout import (
     sealed_count,
     segment_path,
 )
+from ledger.rotation import KEY_ROTATED, hand_over, rotation_path
 from ledger.tiles import WIDTH, partial_directory
 
+OWN = "ledger"  # workflow and run of the lines that the ledger writes of itself
 _MILLISECONDS = 1000
 
 
@@ -111,6 +114,20 @@ class Layout:
             message=_message(self._drafts, after.size, root),
             seconds=after.timestamp // _MILLISECONDS,
         )
+
+
+def rotated(before: Chain, old: Signer, successor: Succession) -> Layout:
+    """Lay out the line that hands over from `old`; the new key signs the tree head that it leads to."""
+    new, asked = successor.signer, successor.asked
+    layout = Layout(before, new)
+    body = {"oldKey": str(old.vkey), "newKey": str(new.vkey), "cause": str(asked.cause)}
+    line = entry.Draft(f"{KEY_ROTATED}/{new.vkey.key_id}", KEY_ROTATED, OWN, OWN, asked.actor, asked.asked_ms, body)
+    files = {
+        key_path(new.vkey.key_id): f"{new.vkey}\n".encode(),
+        rotation_path(new.vkey.key_id): hand_over(old, new, before.size, before.tree.root()),
+    }
+    layout.add([line], files)
+    return layout
 
 
 def _speak_for(draft: entry.Draft, files: Mapping[str, bytes]) -> entry.Draft:

@@ -6,7 +6,7 @@ made from the same commit: members sorted, times and owners zero. Under the dire
     lines.jsonl                     the run's ledger lines, exact bytes
     receipts/<seq>.tlog-proof       for each line, its inclusion under the checkpoint (https://c2sp.org/tlog-proof)
     checkpoint                      the signed tree head (https://c2sp.org/tlog-checkpoint)
-    keys/<key id>.vkey              the ledger's verification keys
+    keys/<key id>.vkey              the ledger's verification keys, and keys/<key id>.rotation their hand-overs
     workflows/<workflow>/...        the files that the lines speak for, the attestation among them
     hashes.sha256                   SHA-256 of everything else, as sha256sum writes and checks it
 """
@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.entry import Entry, parse
-from ledger.errors import BundleError, LedgerError
+from ledger.errors import BundleError, LedgerError, NoteError
 from ledger.extract import Extract
 from ledger.layout import BRANCH, CHECKPOINT, KEYS
+from ledger.note import VerifierKey, parse_vkey
 from ledger.receipt import prove, verify_receipt
+from ledger.rotation import SUFFIX, lineage, newest
 
 TOP = "optr-audit"
 LINES = "lines.jsonl"
@@ -80,7 +82,7 @@ def check(data: bytes, vkey: str) -> Checked:
 
     Args:
         data: the archive.
-        vkey: the verification key that is trusted.
+        vkey: the verification key that is trusted, of now or before a rotation.
 
     Raises:
         BundleError: naming the member that is wrong.
@@ -90,6 +92,7 @@ def check(data: bytes, vkey: str) -> Checked:
     if files.get(HASHES) != _hashes({name: content for name, content in files.items() if name != HASHES}):
         raise BundleError(f"{HASHES} does not match: a member was changed, added or removed")
     entries = _lines(files.get(LINES, b""))
+    vkey = str(_present({path: content for path, content in files.items() if path.startswith(KEYS)}, parse_vkey(vkey)))
     spoken: dict[str, str] = {}
     head = None
     for number, entry in enumerate(entries, 1):
@@ -105,6 +108,16 @@ def check(data: bytes, vkey: str) -> Checked:
         raise BundleError(f"{LINES} is empty or missing")
     _check_files(files, spoken, len(entries))
     return Checked(head.origin, head.size, tuple(entries), len(spoken))
+
+
+def _present(files: Mapping[str, bytes], trusted: VerifierKey) -> VerifierKey:
+    """Follow the hand-overs in the bundle from the trusted key to the one that signed."""
+    if not any(path.endswith(SUFFIX) for path in files):
+        return trusted
+    try:
+        return newest(lineage(files), trusted)
+    except NoteError as error:
+        raise BundleError(str(error)) from error
 
 
 def _lines(content: bytes) -> list[Entry]:

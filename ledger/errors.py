@@ -23,6 +23,10 @@ class NoteError(LedgerError, ValueError):
     """A signed note, key or checkpoint that is malformed, or not signed by the key that is trusted."""
 
 
+class RotationError(NoteError):
+    """A hand-over of the signing key that is malformed, not signed by both keys, or out of order."""
+
+
 class SourceError(LedgerError):
     """What was named to be verified is not here."""
 

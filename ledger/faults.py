@@ -29,6 +29,7 @@ class Fault(StrEnum):
     ROOT = "root mismatch"
     CHECKPOINT = "checkpoint invalid"
     KEYS = "verification key invalid"
+    ROTATION = "key rotation invalid"
     REMEMBERED = "differs from the remembered checkpoint"
     POLICY = "witness policy not met"
     TILE = "tile mismatch"
@@ -55,6 +56,7 @@ IMPLIES: Mapping[Fault, str] = {
     Fault.ROOT: "history was rewritten by somebody without the signing key",
     Fault.CHECKPOINT: "the tree head was changed, removed, or signed by a key that is not trusted",
     Fault.KEYS: "the verification key was replaced or damaged",
+    Fault.ROTATION: "a hand-over of the signing key was changed, moved or forged",
     Fault.REMEMBERED: "history was rolled back or rewritten by somebody who holds the signing key",
     Fault.POLICY: "too few witnesses vouch that others see the same: it may be shown to you alone",
     Fault.TILE: "the Merkle tiles were changed; proofs made from them will fail",

@@ -64,6 +64,11 @@ class Signer:
         text = Checkpoint(self.origin, size, root).text()
         return Note(text, (Signature(self.origin, self.vkey.key_id, self.sign(text.encode())),)).encode()
 
+    def secret_text(self) -> str:
+        """Return what this key's file holds; secret."""
+        seed = self._key.private_bytes_raw()
+        return f"{_PREFIX}{self.vkey.label}+{base64.b64encode(ED25519 + seed).decode()}\n"
+
     @classmethod
     def generate(cls, path: Path, name: str) -> "Signer":
         """Make a new key and store it durably at `path`, mode 0600; the directory must exist.
@@ -72,11 +77,9 @@ class Signer:
             KeyFileError: the file is there already, or cannot be written.
             NoteError: `name` cannot name a ledger.
         """
-        seed = os.urandom(SEED_BYTES)
-        signer = cls(name, seed)
-        text = f"{_PREFIX}{signer.vkey.label}+{base64.b64encode(ED25519 + seed).decode()}\n"
+        signer = cls(name, os.urandom(SEED_BYTES))
         try:
-            durable.create(path, text.encode(), 0o600)
+            durable.create(path, signer.secret_text().encode(), 0o600)
         except FileExistsError as error:
             raise KeyFileError(f"{path} exists already: load it, or move it away to make a new key") from error
         except OSError as error:
@@ -90,18 +93,7 @@ class Signer:
         Raises:
             KeyFileError: missing, readable by others than its owner, or malformed.
         """
-        try:
-            with path.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                content = file.read(KEY_FILE_BYTES_MAX)
-        except OSError as error:
-            raise KeyFileError(f"cannot read the signing key {path}: {error.strerror}") from error
-        if not stat.S_ISREG(mode) or mode & 0o077:
-            raise KeyFileError(
-                f"the signing key {path} can be read by others (mode {stat.S_IMODE(mode):04o}): run chmod 600 on it, "
-                "and make a new key if somebody may have seen it"
-            )
-        return cls.parse(content.decode("utf-8", "replace"), str(path))
+        return cls.parse(read_private(path), str(path))
 
     @classmethod
     def parse(cls, text: str, source: str = "the signing key") -> "Signer":
@@ -119,3 +111,23 @@ class Signer:
         if not text.startswith(_PREFIX) or blob[:1] != ED25519 or signer.vkey.key_id != key_id:
             raise KeyFileError(f"{source} is damaged: its id does not belong to its name and bytes")
         return signer
+
+
+def read_private(path: Path) -> str:
+    """Return the text of a key file.
+
+    Raises:
+        KeyFileError: missing, or readable by others than its owner.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(KEY_FILE_BYTES_MAX)
+    except OSError as error:
+        raise KeyFileError(f"cannot read the signing key {path}: {error.strerror}") from error
+    if not stat.S_ISREG(mode) or mode & 0o077:
+        raise KeyFileError(
+            f"the signing key {path} can be read by others (mode {stat.S_IMODE(mode):04o}): run chmod 600 on it, "
+            "and make a new key if somebody may have seen it"
+        )
+    return content.decode("utf-8", "replace")

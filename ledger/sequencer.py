@@ -13,19 +13,22 @@ After step 2 a checkpoint is signed, so no other one of that size may ever be: w
 commits that leave `datalake/` alone, the same files are staged again on the new tip; when it holds something else under
 `datalake/`, two histories exist and the sequencer refuses. If the staged commit itself is lost (a disposable disk),
 repeating the interrupted append rebuilds the same bytes and goes on.
+
+A rotation of the key is an append of its own, made from what stands in the next key's file alone: the same four steps,
+between keeping the present key aside and putting the next one in its place (see `ledger.keyring`).
 """
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ledger.batch import Batch, Layout
+from ledger.batch import Batch, Layout, rotated
 from ledger.branch import GitDir
 from ledger.chain import Chain
-from ledger.checkpoint import parse_checkpoint, verify_checkpoint
+from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from ledger.commit import Commit
 from ledger.entry import Draft
 from ledger.errors import (
@@ -41,11 +44,13 @@ from ledger.errors import (
 from ledger.faults import FaultFound
 from ledger.head import Head, read_head
 from ledger.index import Index, Mark
+from ledger.keyring import KeyRing, ring_of
 from ledger.keys import Signer
 from ledger.layout import BRANCH, DIRECTORY, WORKFLOWS
 from ledger.lease import Lease
 from ledger.publication import CHECKPOINT_FILE, TRIES_MAX, Publication, Publish, staging_ref
 from ledger.request import Recorded, Request
+from ledger.rotation import KEY_ROTATED
 from ledger.store import CheckpointStore
 from ledger.verify import verify_branch
 
@@ -78,7 +83,7 @@ class Sequencer:
 
     Args:
         git_dir: the git directory that holds `refs/heads/datalake`, or will.
-        signer: the ledger's key; its name is the ledger's origin.
+        keys: the ledger's key, or the ring it belongs to; its name is the ledger's origin.
         checkpoints: the memory of what was signed last; see `CheckpointStore` for what it must promise.
         publish: see `Publish`; None when the branch lives here only.
 
@@ -89,15 +94,15 @@ class Sequencer:
     def __init__(
         self,
         git_dir: Path,
-        signer: Signer,
+        keys: Signer | KeyRing,
         checkpoints: CheckpointStore,
         publish: Publish | None = None,
     ) -> None:
         self._git = GitDir(git_dir)
-        self._signer = signer
+        self._ring = ring_of(keys)
         self._store = checkpoints
-        self._publication = Publication(self._git, checkpoints, signer.origin, publish)
-        state = self._git.common / STATE / sha256(signer.origin.encode()).hexdigest()[:16]
+        self._publication = Publication(self._git, checkpoints, self._signer.origin, publish)
+        state = self._git.common / STATE / sha256(self._signer.origin.encode()).hexdigest()[:16]
         self._lease = Lease(state.with_suffix(".lease"))
         self._index_path = state.with_suffix(".index")
         self._index_opened: Index | None = None
@@ -142,18 +147,24 @@ class Sequencer:
                 done = self._try(requests)
                 if done is not None:
                     return done
-            raise LedgerBusyError(f"{self._signer.origin}: lost {TRIES_MAX} races in a row; append again later")
+            raise self._beaten()
 
     def settle(self) -> None:
-        """Finish an append that a crash interrupted after signing, if there is one.
+        """Finish an append that a crash interrupted after signing, if there is one, and a rotation that is due.
 
         Raises:
             LedgerRefusedError, LedgerBusyError, GitError: as `append`.
+            KeyFileError: as `append`.
         """
         with self._turn():
-            head, signed = self._settle()
-            if signed is not None:
-                raise self._refusal(head, signed)
+            for _ in range(TRIES_MAX):
+                head, signed = self._settle()
+                if self._rotate(head, signed):
+                    continue
+                if signed is not None:
+                    raise self._refusal(head, signed)
+                return
+            raise self._beaten()
 
     def adopt(self) -> None:
         """Take the branch as it stands for what was signed last, when the store has lost its memory.
@@ -178,6 +189,10 @@ class Sequencer:
             yield
 
     @property
+    def _signer(self) -> Signer:
+        return self._ring.signer
+
+    @property
     def _index(self) -> Index:
         if self._index_opened is None:
             self._index_opened = Index(self._index_path)
@@ -185,6 +200,8 @@ class Sequencer:
 
     def _try(self, requests: Sequence[Request]) -> "list[Appended | LedgerError] | None":
         head, signed = self._settle()
+        if self._rotate(head, signed):
+            return None
         there = self._places(head, requests)
         if there is None:
             return None
@@ -202,6 +219,29 @@ class Sequencer:
             head = Head(commit, batch.checkpoint, batch.chain)
         places = there | layout.places
         return [errors.get(at) or self._appended(head, one, places) for at, one in enumerate(requests)]
+
+    def _rotate(self, head: Head, signed: bytes | None) -> bool:
+        """Hand over to the next key if one waits, or finish that; tell whether there is something new to look at.
+
+        An empty ledger keeps its key for the first lines: nobody could follow from a key that signed nothing.
+        """
+        self._ring.tidy()
+        waiting = self._ring.pending()
+        if waiting is None or head.checkpoint is None:
+            return False
+        layout = rotated(head.chain, self._signer, waiting)
+        batch = layout.batch()
+        if signed not in (None, batch.checkpoint):
+            return False
+        self._ring.retire()
+        commit = self._write(head, batch, Recorded(self._git, head.commit, []), signed)
+        if commit is not None:
+            self._ring.promote(waiting)
+            self._advance(head, batch, layout, commit)
+        return True
+
+    def _beaten(self) -> LedgerBusyError:
+        return LedgerBusyError(f"{self._signer.origin}: lost {TRIES_MAX} races in a row; append again later")
 
     def _places(self, head: Head, requests: Sequence[Request]) -> dict[str, int] | None:
         """Return where the requested ids stand already; None when the index lost this state meanwhile."""
@@ -224,6 +264,7 @@ class Sequencer:
             if not missing:
                 continue
             try:
+                _check_types(missing)
                 recorded.check(request.files, layout.files)
                 layout.add(missing, request.files)
             except (DraftError, EntryError, CanonicalError) as error:
@@ -270,6 +311,7 @@ class Sequencer:
     def _settle(self) -> tuple[Head, bytes | None]:
         """Bring branch and store together; return the branch, and what the store is ahead by if they still differ."""
         for _ in range(TRIES_MAX):
+            self._ring.refresh()
             stored, tip = self._store.load(self._signer.origin), self._git.tip()
             if self._head is not None and (self._head.commit, self._head.checkpoint) == (tip, stored):
                 return self._head, None
@@ -306,7 +348,7 @@ class Sequencer:
                 raise LedgerRefusedError(Standing.DIFFERENT, f"{BRANCH} has a {DIRECTORY}/ without a checkpoint")
             return Head(tip, None, Chain())
         try:
-            signed = verify_checkpoint(checkpoint, [self._signer.vkey])
+            signed = self._verified(checkpoint)
             return Head(tip, checkpoint, read_head(self._git, tip, signed, self._index))
         except NoteError as error:
             raise LedgerRefusedError(
@@ -322,6 +364,16 @@ class Sequencer:
                 f"{BRANCH} does not verify{at}: {problem.detail}; {problem.implies}. Restore the branch from a clone "
                 "whose checkpoint is the remembered one",
             ) from found
+
+    def _verified(self, checkpoint: bytes) -> Checkpoint:
+        """Check the branch's tree head; one by the next key shows that its rotation was finished, all but the files."""
+        waiting = self._ring.pending()
+        if waiting is not None:
+            with suppress(NoteError):
+                signed = verify_checkpoint(checkpoint, [waiting.signer.vkey])
+                self._ring.promote(waiting)
+                return signed
+        return verify_checkpoint(checkpoint, [self._signer.vkey])
 
     def _refusal(self, head: Head, stored: bytes | None) -> LedgerRefusedError:
         ours = parse_checkpoint(stored).size if stored else 0
@@ -354,6 +406,12 @@ class Sequencer:
             key=self._signer.vkey.label,
             commit=head.commit or "",
         )
+
+
+def _check_types(drafts: Sequence[Draft]) -> None:
+    own = next((draft.id for draft in drafts if draft.type == KEY_ROTATED), None)
+    if own is not None:
+        raise DraftError(f"draft {own!r}: lines of type {KEY_ROTATED} are the ledger's own: see KeyRing.stage")
 
 
 def _is_old(path: str, recorded: Recorded) -> bool:

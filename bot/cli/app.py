@@ -13,6 +13,7 @@ from bot.cli import (
     doctor,
     execute,
     init,
+    keys,
     ledger,
     new_agent,
     policy,
@@ -80,12 +81,14 @@ def build() -> typer.Typer:
 
 
 def _ledger() -> typer.Typer:
-    about = "Look at the record, prove an entry, hand evidence over, replay a run."
+    about = "Look at the record, prove an entry, hand evidence over, replay a run, rotate the key."
     group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
     group.command(epilog=ledger.SHOW_EPILOG)(ledger.show)
     group.command(epilog=ledger.PROVE_EPILOG)(ledger.prove)
     group.command(epilog=ledger.EXPORT_EPILOG)(ledger.export)
     group.command(epilog=ledger.REPLAY_EPILOG)(ledger.replay)
+    group.command(epilog=keys.KEYS_EPILOG)(keys.keys)
+    group.command("rotate-key", epilog=keys.ROTATE_EPILOG)(keys.rotate_key)
     return group
 
 

@@ -143,7 +143,7 @@ def revoke(  # noqa: PLR0913 - each option of the command is one argument
         reason=" ".join(reason.split()),
         lifted=lift,
     )
-    sequencer = Sequencer(place.git_dir, ledger.signer, FileCheckpoints(ledger.checkpoints))
+    sequencer = Sequencer(place.git_dir, ledger.keys, FileCheckpoints(ledger.checkpoints))
     appended = sequencer.append([revocation_draft(made)], {})
     if as_json:
         emit_json({"version": TRUST_VERSION, "seq": appended.seqs[-1], "revocation": made.model_dump(mode="json")})
@@ -192,7 +192,7 @@ def _revoked(place: _Place) -> "tuple[Revocation, ...]":
 
 
 def _public_keys(place: _Place, given: str | None) -> frozenset[str]:
-    """The keys that may be a root: the one that is trusted, or those on the verified branch."""
+    """The keys that may be a root: those on the verified branch, which handed over to or from the trusted one."""
     from execution.trustbooks import ledger_keys  # noqa: PLC0415 - `--help` must not wait for it
     from ledger.errors import NoteError  # noqa: PLC0415
     from ledger.note import parse_vkey  # noqa: PLC0415
@@ -205,7 +205,7 @@ def _public_keys(place: _Place, given: str | None) -> frozenset[str]:
     found = verify_branch(place.git_dir, place.ref, given, None)
     if found.problem is not None:
         raise OptrError(found.problem.detail, remedy="See `optr verify-ledger`", code=ExitCode.TAMPERED)
-    return frozenset({trusted.public.hex()}) if trusted else ledger_keys(place.git_dir, place.ref)
+    return ledger_keys(place.git_dir, place.ref, trusted)
 
 
 def _kind(word: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - an enum that `--help` must not wait for

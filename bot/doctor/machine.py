@@ -17,11 +17,13 @@ from bot.sandboxes import operator_sandbox, remedy
 from execution.models.registry import Registry
 from execution.sandbox import SandboxError, unconfined
 from ledger.errors import LedgerError
+from ledger.keyring import KeyRing
 from ledger.keys import Signer
 
 GIT_MIN = (2, 39)  # the oldest that OPTR is tested with
 GIT_SECONDS_MAX = 10
 FREE_BYTES_MIN = 1 << 30  # a run of four agents on a repository of some 100 MB
+RETIRED = f"key.{'[0-9a-f]' * 8}"  # names of retired keys
 STATE_MODE_FORBIDDEN = 0o077
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -93,19 +95,27 @@ def models(registry: Registry, environ: Mapping[str, str]) -> Finding:
 
 def ledger_keys(state: Path) -> Finding:
     """Every signing key in the state, loaded as the App loads it."""
-    keys = sorted([*state.glob("ledgers/*/*/key"), *state.glob("local/*/key")]) if state.is_dir() else []
+    places = [f"{where}/{name}" for where in ("ledgers/*/*", "local/*") for name in ("key", "key.next", RETIRED)]
+    keys = sorted(file for place in places for file in state.glob(place)) if state.is_dir() else []
     if not keys:
         return skipped("ledger keys", "there is none yet: a ledger's key is made at its first line")
     problems = list(_unusable(keys))
     if problems:
         return failed("ledger keys", "; ".join(problems), "Restore the key from your backup, mode 0600")
+    due = [file.parent for file in keys if file.name == "key.next"]
+    if due:
+        what = f"a rotation waits for the next append in {', '.join(map(str, due))}"
+        return warning("ledger keys", what, "Back up key and key.next, and delete neither: see docs/operations.md")
     return ok("ledger keys", f"{len(keys)} can be read and are closed to others")
 
 
 def _unusable(keys: list[Path]) -> Iterator[str]:
     for key in keys:
         try:
-            Signer.load(key)
+            if key.name == "key.next":
+                KeyRing.open(key.with_name("key")).pending()
+            else:
+                Signer.load(key)
         except (LedgerError, OSError, ValueError) as error:
             yield f"{key}: {error}"
 

@@ -17,7 +17,7 @@ from execution.artifacts import (
     token_name,
     tried_name,
 )
-from execution.authority import all_authority, establish_authority
+from execution.authority import all_authority, establish_authority, signer_of
 from execution.redaction import secrets_of
 from execution.runs import Run
 from execution.stages import outputs, trail
@@ -157,7 +157,7 @@ def _files(
         "events.jsonl": events_file(
             world, run.id, story, deeds, decision, trail.delegated(all_authority(world, run.id))
         ),
-        trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
+        trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, signer_of(world, run.id)),
         **compliance_of(run, story, decision, secrets),
     }
     if decision.winner is not None:

@@ -29,7 +29,7 @@ from execution.artifacts import (
     token_name,
     tried_name,
 )
-from execution.authority import establish_authority
+from execution.authority import establish_authority, signer_of
 from execution.capture import Keeping
 from execution.policies import POLICY_FILE, policy_file
 from execution.records import Candidate
@@ -238,7 +238,7 @@ def _files(world: World, run: Run, story: outputs.Story, decision: outputs.Decis
         **outputs.agent_files(story, secrets),
         **outputs.decision_files(story.plan, decision, secrets),
         "events.jsonl": outputs.events_file(story, decision, trail.delegated([book]), policy.digest),
-        trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, world.forge(run).signer(run)),
+        trail.AUDIT_FILE: trail.audit_file(story, book, decision.selection, signer_of(world, run.id)),
         **compliance_of(run, story, decision, secrets),
     }
     if decision.winner is not None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from ledger.entry import Draft
+from ledger.keyring import KeyRing
 from ledger.keys import Signer
 from ledger.sequencer import Appended, Sequencer
 from ledger.store import CheckpointStore, FileCheckpoints
@@ -40,15 +41,20 @@ class World:
 
     directory: Path
     git_dir: Path
-    signer: Signer
+    keys: KeyRing
     store: FileCheckpoints
 
     draft = staticmethod(draft)
 
+    @property
+    def signer(self) -> Signer:
+        self.keys.refresh()
+        return self.keys.signer
+
     def sequencer(
         self, store: CheckpointStore | None = None, publish: Callable[[str, str | None], bool] | None = None
     ) -> Sequencer:
-        return Sequencer(self.git_dir, self.signer, store or self.store, publish)
+        return Sequencer(self.git_dir, KeyRing.open(self.directory / "key"), store or self.store, publish)
 
     def append(self, *numbers: int, files: Mapping[str, bytes] | None = None) -> Appended:
         given = {f"datalake/workflows/issue-{n}/plan.md": b"plan %d\n" % n for n in numbers} if files is None else files
@@ -109,8 +115,8 @@ class World:
 def make_world(directory: Path) -> World:
     git_dir = directory / "repository.git"
     subprocess.run(["git", "init", "-q", "--bare", str(git_dir)], check=True)
-    signer = Signer.generate(directory / "key", ORIGIN)
-    return World(directory, git_dir, signer, FileCheckpoints(directory / "store"))
+    Signer.generate(directory / "key", ORIGIN)
+    return World(directory, git_dir, KeyRing.open(directory / "key"), FileCheckpoints(directory / "store"))
 
 
 @pytest.fixture

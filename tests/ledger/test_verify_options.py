@@ -46,11 +46,12 @@ def grown(tmp_path_factory: pytest.TempPathFactory, seventy: Any) -> Any:
 
 
 def _place(directory: Path) -> tuple[Any, ...]:
+    from ledger.keyring import KeyRing  # noqa: PLC0415
     from ledger.store import FileCheckpoints  # noqa: PLC0415
 
     subprocess.run(["git", "init", "-q", "--bare", str(directory / "r.git")], check=True)
-    signer = Signer.generate(directory / "key", "optr/octocat/hello")
-    return directory, directory / "r.git", signer, FileCheckpoints(directory / "store")
+    Signer.generate(directory / "key", "optr/octocat/hello")
+    return directory, directory / "r.git", KeyRing.open(directory / "key"), FileCheckpoints(directory / "store")
 
 
 @pytest.fixture
