@@ -18,6 +18,9 @@ from bot.settings_table import (
     GITHUB_TIMEOUT_MS_DEFAULT,
     GITHUB_TIMEOUT_MS_MAX,
     GITHUB_TIMEOUT_MS_MIN,
+    KEEP_DAYS_DEFAULT,
+    KEEP_DAYS_MAX,
+    KEEP_DAYS_MIN,
     LEASE_MS_DEFAULT,
     LEASE_MS_MAX,
     LEASE_MS_MIN,
@@ -155,6 +158,7 @@ class Settings(LocalSettings):
     )
     write_interval_ms: int = Field(default=WRITE_INTERVAL_MS_DEFAULT, ge=0, le=WRITE_INTERVAL_MS_MAX)
     reconcile_ms: int = Field(default=RECONCILE_MS_DEFAULT, ge=RECONCILE_MS_MIN, le=RECONCILE_MS_MAX)
+    keep_days: int = Field(default=KEEP_DAYS_DEFAULT, ge=KEEP_DAYS_MIN, le=KEEP_DAYS_MAX)
     lease_ms: int = Field(default=LEASE_MS_DEFAULT, ge=LEASE_MS_MIN, le=LEASE_MS_MAX)
     metrics_token: Annotated[SecretStr, Field(min_length=METRICS_TOKEN_CHARACTERS_MIN)] | None = None
     otlp_endpoint: BaseUrl | None = None

@@ -20,6 +20,9 @@ RUNS_OF_PERSON_MAX = 100_000
 RECONCILE_MS_DEFAULT = 300_000
 RECONCILE_MS_MIN = 100
 RECONCILE_MS_MAX = 86_400_000
+KEEP_DAYS_DEFAULT = 90
+KEEP_DAYS_MIN = 7  # GitHub sends a delivery again for three days
+KEEP_DAYS_MAX = 36_500
 LEASE_MS_DEFAULT = 30_000
 LEASE_MS_MIN = 1_000
 LEASE_MS_MAX = 600_000
@@ -190,6 +193,14 @@ TABLE: tuple[Setting, ...] = (
         "PostgreSQL URL for the state; without it a SQLite file in `OPTR_STATE`",
         "Give `postgresql://USER:PASSWORD@HOST/DATABASE`, or unset it to use SQLite",
         secret=True,
+    ),
+    Setting(
+        "OPTR_KEEP_DAYS",
+        "keep_days",
+        "How long the engine's journal of finished work is kept (deliveries, steps of closed runs), in days; the "
+        "ledger, the runs' rows and their accounts stay",
+        f"Give a whole number of days from {KEEP_DAYS_MIN} to {KEEP_DAYS_MAX}",
+        default=str(KEEP_DAYS_DEFAULT),
     ),
     Setting(
         "OPTR_LEASE",

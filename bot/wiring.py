@@ -42,6 +42,7 @@ from execution.engine import Engine
 from execution.leases import Leases
 from execution.prepared_cache import open_cache
 from execution.sandbox import SandboxError
+from execution.spending import DAY_MS
 from execution.store import Store, StoredCheckpoints
 from execution.upkeep import Upkeep
 from execution.world import World
@@ -140,7 +141,12 @@ class App:
         )
         lock = None if self._settings.database_url else self._settings.state / LOCK_FILE
         engine = Engine(
-            world, _url(self._settings, ENGINE_FILE), lock, self._on_delivery, _leases(self._settings, self._store)
+            world,
+            _url(self._settings, ENGINE_FILE),
+            lock,
+            self._on_delivery,
+            _leases(self._settings, self._store),
+            keep_ms=self._settings.keep_days * DAY_MS,
         )
         context = Context(
             runs=engine,

@@ -22,6 +22,7 @@ from execution.artifacts import RESULT
 from execution.flows import Deliver, Flows, register
 from execution.leases import Leases, keep
 from execution.result import RunResult
+from execution.retention import forget_forever
 from execution.runs import Run
 from execution.stages.flow_correct import Asked, issue_correction
 from execution.stages.flow_state import corrections
@@ -69,6 +70,7 @@ class Engine:
         lock: Path | None,
         on_delivery: Deliver | None,
         leases: Leases | None = None,
+        keep_ms: int | None = None,
     ) -> None:
         self._world = world
         self._url = database_url
@@ -76,7 +78,8 @@ class Engine:
         self._lock: IO[str] | None = None
         self._on_delivery = on_delivery
         self._leases = leases
-        self._keeping: asyncio.Task[None] | None = None
+        self._keep_ms = keep_ms
+        self._beside: list[asyncio.Task[None]] = []
         self._flows: Flows | None = None
         self._started: dict[str, Any] = {}
 
@@ -110,13 +113,17 @@ class Engine:
                 name, worker_concurrency=limit, polling_interval_sec=QUEUE_POLL_SECONDS, on_conflict="always_update"
             )
         if self._leases is not None:
-            self._keeping = asyncio.create_task(keep(self._leases, asyncio.sleep))
+            self._beside.append(asyncio.create_task(keep(self._leases, asyncio.sleep)))
+        if self._keep_ms is not None:
+            forgetting = forget_forever(self._world, self._keep_ms, self._world.now_ms)
+            self._beside.append(asyncio.create_task(forgetting))
 
     async def stop(self) -> None:
         """Stop taking work; what runs is interrupted, and resumed at the next start or by another process."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+        for task in self._beside:
+            task.cancel()
+        if self._beside:
+            await asyncio.wait(self._beside)
         if self._flows is not None:
             logging.getLogger("dbos").setLevel(logging.ERROR)  # it warns of each interruption, which is what a stop is
             await self._flows.under_way.interrupt()

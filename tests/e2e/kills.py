@@ -21,13 +21,18 @@ MEASURED = ROOT / "build/crash.json"
 Noted = dict[tuple[str, int], str]
 
 
+def database_of(service: Service) -> str:
+    """Where the engine keeps its journal, an SQLAlchemy URL."""
+    url = service.environ.get("OPTR_DATABASE_URL")
+    return as_sqlalchemy(url) if url else f"sqlite:///{service.home / 'state' / 'engine.db'}"
+
+
 def rows(service: Service, query: str) -> list[sa.Row[tuple[object, ...]]]:
     """What the engine's database answers; `{schema}` stands before its tables."""
-    url = service.environ.get("OPTR_DATABASE_URL")
-    made = as_sqlalchemy(url) if url else f"sqlite:///{service.home / 'state' / 'engine.db'}"
-    engine = sa.create_engine(made, poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(database_of(service), poolclass=sa.pool.NullPool)
+    schema = "dbos." if engine.dialect.name == "postgresql" else ""
     with engine.connect() as connection:
-        return list(connection.execute(sa.text(query.format(schema="dbos." if url else ""))))
+        return list(connection.execute(sa.text(query.format(schema=schema))))
 
 
 def checkpointed(service: Service) -> Noted:
