@@ -47,9 +47,12 @@ def under_way(service: Service) -> int:
     return int(str(rows(service, query)[0][0]))
 
 
-def everything_once(place: Place, issue: int, *types: str) -> None:
-    """One comment, check run, reaction and pull request, one line for each milestone, and the ledger verifies."""
-    assert len(place.ours(issue)) == 1
+def everything_once(place: Place, issue: int, *types: str, answers: int = 0) -> None:
+    """One comment, check run, reaction and pull request, one line for each milestone, and the ledger verifies.
+
+    `answers` commands were answered, each in a comment of its own.
+    """
+    assert len(place.ours(issue)) == 1 + answers
     assert len(place.checks(place.base, "optr")) == 1
     (pull,) = place.pulls()
     assert len(place.checks(pull["head"]["sha"], "optr/gate")) == 1

@@ -233,7 +233,7 @@ def killed_while_asking(life: Life, point: str) -> str:
     place.say(issue, "/optr approve", place.human("grace"))
     place.opened(issue)
     quiet(service)
-    everything_once(place, issue, OPENED[0], "HUMAN_REVIEW_RECORDED", *OPENED[1:])
+    everything_once(place, issue, OPENED[0], "HUMAN_REVIEW_RECORDED", *OPENED[1:], answers=1)
     life.rest_and_prepare()
     return ONE
 
