@@ -23,6 +23,7 @@ from bot.cli import (
     serve,
     trust,
     verify_ledger,
+    witness,
     workflow,
 )
 from bot.cli.output import complain, emit
@@ -77,6 +78,7 @@ def build() -> typer.Typer:
     app.add_typer(_workflow(), name="workflow")
     app.add_typer(_trust(), name="trust")
     app.add_typer(_policy(), name="policy")
+    app.add_typer(_witness(), name="witness")
     return app
 
 
@@ -114,6 +116,18 @@ def _policy() -> typer.Typer:
     group.command(epilog=policy.CHECK_EPILOG)(policy.check)
     group.command(epilog=policy.EXPLAIN_EPILOG)(policy.explain)
     return group
+
+
+def _witness() -> typer.Typer:
+    about = "Vouch for ledgers that somebody else runs."
+    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
+    group.command(epilog=witness.SERVE_EPILOG)(witness.serve)
+    group.callback()(_nothing)  # so that `serve` keeps its name although it is alone
+    return group
+
+
+def _nothing() -> None:
+    """Vouch for ledgers that somebody else runs."""
 
 
 def run(argv: Sequence[str]) -> int:
