@@ -1,8 +1,10 @@
 """What commands ask of the record: plans, and the ledger itself (`bot.ports.Desk`)."""
 
 from bot.github.errors import GitHubError
+from bot.github.objects import PullRequestObject
 from bot.ledgers import Ledgers, RecordedWinner
 from bot.ports import Purse
+from bot.trials import Trials
 from execution.artifacts import PLAN, Approved, Picked, Plan
 from execution.reservations import Reservations
 from execution.runs import Run
@@ -18,11 +20,13 @@ class RecordDesk:
     Args:
         world: the stages' dependencies.
         ledgers: the repositories' ledgers.
+        trials: where strangers' commits are tried.
     """
 
-    def __init__(self, world: World, ledgers: Ledgers) -> None:
+    def __init__(self, world: World, ledgers: Ledgers, trials: Trials) -> None:
         self._world = world
         self._ledgers = ledgers
+        self._trials = trials
 
     async def plan(self, run_id: str) -> Plan | None:
         """A run's plan, None before it has one."""
@@ -59,6 +63,14 @@ class RecordDesk:
             caps=caps.microusd,
             taken=rows.taken(run, self._world.now_ms()),
         )
+
+    async def try_out(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> str:
+        """Run the base's checks on the head that a person has looked at; returns the answer.
+
+        Raises:
+            GitHubError: GitHub or git did not answer.
+        """
+        return await self._trials.run(installation, repository, pull, by)
 
     async def verify(self, run: Run) -> RecordedWinner:
         """Verify the ledger as it stands on GitHub; what keeps us from it is the problem."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from weakref import WeakValueDictionary
 
+from bot.github.objects import PullRequestObject
 from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
 from execution.artifacts import Approved, Picked, Plan
@@ -213,6 +214,10 @@ class Desk(Protocol):
 
     async def plan(self, run_id: str) -> Plan | None:
         """A run's plan, None before it has one."""
+        ...
+
+    async def try_out(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> str:
+        """Run the base's checks on a pull request's head as `pull` names it; returns the answer."""
         ...
 
     async def verify(self, run: Run) -> RecordedWinner:

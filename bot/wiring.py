@@ -37,6 +37,7 @@ from bot.sandboxes import operator_sandbox, remedy
 from bot.scratch import scratch_of
 from bot.server import Deps
 from bot.settings import Settings
+from bot.trials import Trials
 from execution.agents.build import ModelAccess
 from execution.engine import Engine
 from execution.leases import Leases
@@ -93,14 +94,14 @@ class App:
         self._installations = Installations(
             session, github_settings(settings), time.time, asyncio.sleep, metrics.called
         )
-        remote = GitRemote(
+        self._remote = remote = GitRemote(
             settings.state,
             settings.github_url,
             self._installations.git_token,
             settings.github_timeout_ms / MILLISECONDS,
         )
         self._ledgers = ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
-        checks = CheckRuns(str(settings.app_id), time.time)
+        self._checks = checks = CheckRuns(str(settings.app_id), time.time)
         self._comments = Comments(self._installations.login)
         people = HumanReviews(store, ledgers, time.time)
         self._gate = GitHubGate(self._installations, remote, ledgers, checks, people)
@@ -152,7 +153,7 @@ class App:
             runs=engine,
             github=lambda number: InstallationView(self._installations, self._comments, number),
             gate=self._gate,
-            desk=RecordDesk(world, self._ledgers),
+            desk=RecordDesk(world, self._ledgers, self._trials(world)),
             brakes=Brakes(self._store, self._settings.state, self._settings.runs_of_person, world.now_ms),
             own_login=await self._installations.login(),
             app_id=self._settings.app_id,
@@ -162,6 +163,9 @@ class App:
         await engine.start()
         self._engine = engine
         self._reconciling = asyncio.create_task(self._reconciler(context, engine, Upkeep(world)).forever())
+
+    def _trials(self, world: World) -> Trials:
+        return Trials(world, self._installations, self._remote, self._checks)
 
     def _reconciler(self, context: Context, engine: Engine, upkeep: Upkeep) -> Reconciler:
         survey = Survey(self._installations)

@@ -152,7 +152,7 @@ def take_patch(workspace: Workspace) -> bytes:
         run_git(workspace.git_dir, "read-tree", workspace.base_tree, env=index)
         _require_bounded(workspace, index)
         run_git(workspace.git_dir, *unguarded, "add", "--all", env=index, work_tree=workspace.tree)
-        return run_git(workspace.git_dir, *unguarded, *_DIFF, workspace.base_tree, "--", env=index)
+        return run_git(workspace.git_dir, *unguarded, *PATCH_FORM, "--cached", workspace.base_tree, "--", env=index)
     except GitError as error:
         raise WorkspaceError(f"git cannot take a patch of the workspace: {error.stderr}") from error
     except OSError as error:
@@ -161,8 +161,9 @@ def take_patch(workspace: Workspace) -> bytes:
         raise WorkspaceError("the workspace holds paths that are too long for the system") from error
 
 
-_DIFF = (
-    *("diff", "--cached", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-renames"),
+# How a patch is written that `execution.reading` reads; whatever is compared follows.
+PATCH_FORM = (
+    *("diff", "--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-renames"),
     *("--no-color", "--no-relative", "--unified=3", "--src-prefix=a/", "--dst-prefix=b/", "--ignore-submodules=none"),
 )
 

@@ -15,6 +15,7 @@ NAMES_MAX = 16
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Place(Enum):
@@ -154,4 +155,15 @@ def commit_digits(value: str) -> tuple[str, ...]:
     """
     if not _COMMIT.fullmatch(value):
         raise ValueError("a commit's id: 7 to 40 hexadecimal digits in lower case")
+    return (value,)
+
+
+def whole_commit(value: str) -> tuple[str, ...]:
+    """A commit's whole id: two commits that share their first digits can be made in an afternoon.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _WHOLE_COMMIT.fullmatch(value):
+        raise ValueError("a commit's whole id: 40 hexadecimal digits in lower case")
     return (value,)

@@ -11,6 +11,7 @@ from bot.commands import (
     correct,
     explain,
     help,  # noqa: A004 - the command's own name
+    ok_to_run,
     pause,
     pick,
     plan,
@@ -41,6 +42,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             pick,
             cancel,
             rerun,
+            ok_to_run,
             pause,
             resume,
         )

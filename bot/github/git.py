@@ -172,6 +172,19 @@ class GitRemote:
         await self.authorised(installation, repository, fetched)
         return path
 
+    async def fetch_pull(self, installation: int, repository: str, number: int) -> Path:
+        """Bring the cache up to date, and a pull request's head with it, wherever its branch lives.
+
+        Raises:
+            GitHubError: GitHub did not answer or refused.
+            NameRefusedError: it is not a repository name.
+        """
+        path = await self.fetch(installation, repository)
+        environment = await self.environment(installation, repository)
+        async with self.lock(repository):
+            await asyncio.to_thread(fetch_head_of, path, self.url(repository), environment, number)
+        return path
+
     async def holding(self, installation: int, repository: str, commit: str) -> Path:
         """The cache, fetched only if it does not hold `commit` yet.
 
@@ -227,6 +240,21 @@ def fetch_heads(git_dir: Path, url: str, environment: Mapping[str, str]) -> None
         _follow_head(git_dir, listed)
     except GitError as error:
         raise GitHubError(_code(error), call, _last_words(error)) from None
+
+
+def fetch_head_of(git_dir: Path, url: str, environment: Mapping[str, str], number: int) -> None:
+    """Fetch a pull request's head from the repository that it asks to be merged into.
+
+    Raises:
+        GitHubError: GIT_FAILED, with git's words.
+    """
+    call = Call("GIT", f"fetch {urllib.parse.urlsplit(url).path}")
+    ref = f"refs/pull/{number:d}/head"
+    words = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, f"+{ref}:{ref}")
+    try:
+        run_git(git_dir, *words, env=environment, timeout_s=TRANSFER_S_MAX)
+    except GitError as error:
+        raise GitHubError(GitHubErrorCode.GIT_FAILED, call, _last_words(error)) from None
 
 
 def _follow_head(git_dir: Path, listed: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bot.github.objects import PullRequestObject
 from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
 from bot.ports import Context, Purse, Reaction
@@ -174,6 +175,7 @@ class SimulatedDesk:
 
     plans: dict[str, Plan] = field(default_factory=dict)
     approved: dict[str, Approved] = field(default_factory=dict)
+    tried: list[tuple[int, str, str]] = field(default_factory=list)
     winner: RecordedWinner = field(default_factory=lambda: RecordedWinner("nothing was recorded"))
 
     async def plan(self, run_id: str) -> Plan | None:
@@ -187,6 +189,11 @@ class SimulatedDesk:
 
     async def purse(self, run: Run) -> Purse | None:
         return None
+
+    async def try_out(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> str:
+        assert (installation, repository) == (5, "octo/site")
+        self.tried.append((pull.number, pull.head.sha, by))
+        return "tried"
 
     async def verify(self, run: Run) -> RecordedWinner:
         return self.winner

@@ -171,6 +171,31 @@ def test_who_may_not_is_refused_once_and_nothing_happens(world: World, payload: 
     assert len(world.github.reactions) == 1
 
 
+def test_a_strangers_commit_runs_only_for_a_writer_who_names_its_whole_head(world: World, payload: Build) -> None:
+    head, ours = "b" * 40, {"number": 12, "pull_request": {"url": "x"}}
+    page = {"number": 12, "state": "open", "html_url": "x", "base": {"ref": "main", "sha": "c" * 40}}
+    world.github.pulls[12] = {**page, "head": {"ref": "theirs", "sha": head}}
+    _say(world, payload, f"/optr ok-to-run {head}")
+    for text in (head[:7], head.upper(), "d" * 40, "", head + "0"):
+        _say(world, payload, f"/optr ok-to-run {text}", issue=ours)
+    _say(world, payload, f"/optr ok-to-run {head}", "otto", issue=ours)
+    assert world.desk.tried == []
+    on_issue, short, upper, other, missing, long, refused = world.github.said()
+    assert "belongs on a pull request" in on_issue
+    assert "40 hexadecimal digits" in short == upper == long
+    assert f"`{head}` now" in other
+    assert "is missing" in missing
+    assert "takes write permission" in refused
+    _say(world, payload, "/optr pause", "root")
+    _say(world, payload, f"/optr ok-to-run {head}", issue=ours)
+    _say(world, payload, "/optr resume", "root")
+    assert world.desk.tried == []
+    _say(world, payload, f"/optr ok-to-run {head}", issue=ours)
+    world.github.pulls[12]["state"] = "closed"
+    _say(world, payload, f"/optr ok-to-run {head}", issue=ours)
+    assert world.desk.tried == [(12, head, "maria")]
+
+
 def test_an_outsider_cannot_make_us_flood_an_issue(world: World, payload: Build) -> None:
     for n in range(20):
         _say(world, payload, "/optr help", "otto")
@@ -296,7 +321,7 @@ def test_the_page_is_made_from_the_declarations() -> None:
 
 def test_every_example_works_and_every_usage_names_its_command() -> None:
     reading = ["help", "status", "plan", "explain", "compare", "budget"]
-    writing = ["verify", "run", "approve", "reject", "correct", "pick", "cancel", "rerun"]
+    writing = ["verify", "run", "approve", "reject", "correct", "pick", "cancel", "rerun", "ok-to-run"]
     assert list(COMMANDS) == [*reading, *writing, "pause", "resume"]
     for command in COMMANDS.values():
         parsed = parse_comment(command.example, COMMANDS)

@@ -340,6 +340,14 @@ class Place:
 
         return eventually(look, lambda: f"{name} {conclusion} in {self.checks(commit, name)}\n{self.service.tail()}")
 
+    def at_work(self, commit: str, name: str) -> None:
+        """Wait until the check of that name stands on `commit` and has not ended."""
+
+        def look() -> bool:
+            return any(check["status"] == "in_progress" for check in self.checks(commit, name))
+
+        eventually(look, lambda: f"{name} at work in {self.checks(commit, name)}\n{self.service.tail()}")
+
     def pulls(self) -> list[Any]:
         return list(self.reader.get(f"{self.path}/pulls?state=all"))
 
