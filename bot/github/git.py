@@ -180,9 +180,12 @@ class GitRemote:
             NameRefusedError: it is not a repository name.
         """
         path = await self.fetch(installation, repository)
-        environment = await self.environment(installation, repository)
-        async with self.lock(repository):
-            await asyncio.to_thread(fetch_head_of, path, self.url(repository), environment, number)
+
+        async def fetched(environment: Mapping[str, str]) -> None:
+            async with self.lock(repository):
+                await asyncio.to_thread(fetch_head_of, path, self.url(repository), environment, number)
+
+        await self.authorised(installation, repository, fetched)
         return path
 
     async def holding(self, installation: int, repository: str, commit: str) -> Path:
@@ -246,15 +249,15 @@ def fetch_head_of(git_dir: Path, url: str, environment: Mapping[str, str], numbe
     """Fetch a pull request's head from the repository that it asks to be merged into.
 
     Raises:
-        GitHubError: GIT_FAILED, with git's words.
+        GitHubError: UNAUTHORISED, the token is not accepted; GIT_FAILED otherwise, with git's last words.
     """
     call = Call("GIT", f"fetch {urllib.parse.urlsplit(url).path}")
     ref = f"refs/pull/{number:d}/head"
     words = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, f"+{ref}:{ref}")
     try:
-        run_git(git_dir, *words, env=environment, timeout_s=TRANSFER_S_MAX)
+        transfer(git_dir, *words, env=environment, timeout_s=TRANSFER_S_MAX)
     except GitError as error:
-        raise GitHubError(GitHubErrorCode.GIT_FAILED, call, _last_words(error)) from None
+        raise GitHubError(_code(error), call, _last_words(error)) from None
 
 
 def _follow_head(git_dir: Path, listed: bytes) -> None:
