@@ -30,14 +30,20 @@ class Brakes:
         self._runs_of_person = runs_of_person
         self._clock_ms = clock_ms
 
-    async def refusal(self, installation: int, repository: str, login: str) -> str:
-        """Why no run may start now, for people; an empty string when one may."""
+    async def standing(self, installation: int, repository: str) -> str:
+        """The kill switch that holds here now, for people; an empty string when there is none."""
         if (reason := self._operators(installation)) is not None:
             told = f": {sentence(reason)}" if reason else ""
-            return f"OPTR's operator has paused it{told}. No run was started; ask again when it is lifted."
+            return f"OPTR's operator has paused it{told}. Nothing was started; ask again when it is lifted."
         if (pause := self._switches.standing(repository)) is not None:
             by = name(pause.by)
-            return f"{by} has paused OPTR in this repository. No run was started; `{COMMAND_WORD} resume` lifts it."
+            return f"{by} has paused OPTR in this repository. Nothing was started; `{COMMAND_WORD} resume` lifts it."
+        return ""
+
+    async def refusal(self, installation: int, repository: str, login: str) -> str:
+        """Why no run may start now, for people; an empty string when one may."""
+        if held := await self.standing(installation, repository):
+            return held
         started = self._store.count_asked(installation, login, self._clock_ms() - DAY_MS)
         if started >= self._runs_of_person:
             return (

@@ -180,6 +180,10 @@ class Purse:
 class Brakes(Protocol):
     """Kill switches, and how much one person may ask for."""
 
+    async def standing(self, installation: int, repository: str) -> str:
+        """The kill switch that holds here now, for people; an empty string when there is none."""
+        ...
+
     async def refusal(self, installation: int, repository: str, login: str) -> str:
         """Why no run may start now, for people; an empty string when one may."""
         ...

@@ -21,6 +21,8 @@ async def handle(call: Call) -> str:
         return OTHER_COMMIT
     if plan.config.review.two_person and call.sender.lower() == run.requester.lower():
         return OWN_REQUEST
+    if held := await call.context.brakes.standing(call.installation, call.repository.full_name):
+        return held
     try:
         approved = await call.context.desk.approve(run.id, call.sender)
     except RunProblem as problem:

@@ -26,6 +26,8 @@ async def handle(call: Call) -> str:
     reason = sanitise(call.said)[:REASON_CHARS_MAX].strip()
     if not reason:
         return SAY_WHY
+    if held := await call.context.brakes.standing(call.installation, call.repository.full_name):
+        return held
     kind = CorrectionType(call.argument("type")) if call.argument("type") else None
     asked = Asked(call.argument("node"), reason, call.sender, kind, request=call.guid)
     try:

@@ -6,6 +6,7 @@ command a comment; when in doubt nothing is done and the answer says why.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,8 +20,10 @@ LINE_CHARACTERS_MAX = 500
 _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _QUOTE = re.compile(r" {0,3}>")
-# HTML blocks whose content Markdown leaves alone (https://spec.commonmark.org/0.31.2/#html-blocks, kind 1).
-_RAW_START = re.compile(r" {0,3}<(pre|script|style|textarea)(?=[\s>]|$)", re.IGNORECASE)
+# HTML blocks whose content Markdown leaves alone (https://spec.commonmark.org/0.31.2/#html-blocks, kind 1), and
+# elements that GitHub shows as code or as a quote.
+_RAW_START = re.compile(r" {0,3}<(pre|script|style|textarea|code|samp|kbd|tt|blockquote|q)(?=[\s>]|$)", re.IGNORECASE)
+_TICKS = re.compile(r"\\?(`+)")
 _SPEAKABLE = re.compile(r"[A-Za-z0-9_=,.-]{1,40}")
 
 
@@ -66,6 +69,41 @@ def _is_ours(line: str) -> bool:
 
 def _plain_lines(body: str) -> Iterator[str]:
     """Lines that a reader sees as plain text, without trailing white space."""
+    paragraph: list[str] = []
+    for line in (*_outside_blocks(body), ""):
+        paragraph.append(line)
+        if not line:
+            yield from _outside_spans(paragraph)
+            paragraph.clear()
+
+
+def _outside_spans(paragraph: list[str]) -> Iterator[str]:
+    """Lines that do not begin inside a code span: one may go on over lines until as many backticks close it."""
+    text = "\n".join(paragraph)
+    ticks = [(found.end(1) - len(found[1]), len(found[1]), found.start()) for found in _TICKS.finditer(text)]
+    waiting: dict[int, list[int]] = {}
+    for start, count, _ in reversed(ticks):
+        waiting.setdefault(count, []).append(start)  # those of one length, the first of them last
+    inside = 0  # where the newest span ends
+    spans: deque[tuple[int, int]] = deque()
+    for start, count, begins in ticks:
+        same = waiting[count]
+        same.pop()
+        if start < inside or begins != start or not same:  # within a span, escaped, or never closed
+            continue
+        inside = same[-1] + count
+        spans.append((start, inside))
+    at = 0
+    for line in paragraph:
+        while spans and spans[0][1] <= at:
+            spans.popleft()
+        if not (spans and spans[0][0] < at):
+            yield line
+        at += len(line) + 1
+
+
+def _outside_blocks(body: str) -> Iterator[str]:
+    """Lines outside code blocks, quotes and HTML that hides or quotes; an empty one where such a block begins."""
     fence = raw = ""
     quoted = False
     for line in _HTML_COMMENT.sub("", body).replace("\r\n", "\n").replace("\r", "\n").split("\n"):
@@ -75,8 +113,10 @@ def _plain_lines(body: str) -> Iterator[str]:
             raw = "" if f"</{raw}" in line.lower() else raw
         elif (found := _FENCE.match(line)) and not (found[1][0] == "`" and "`" in found[2]):
             fence, quoted = found[1], False
+            yield ""
         elif found := _RAW_START.match(line):
             raw, quoted = ("" if f"</{found[1].lower()}" in line.lower() else found[1].lower()), False
+            yield ""
         else:
             # A quote goes on over lines without its mark until an empty line ends the paragraph.
             quoted = bool(line.strip()) and (quoted or _QUOTE.match(line) is not None)

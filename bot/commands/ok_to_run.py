@@ -32,8 +32,8 @@ async def handle(call: Call) -> str:
         return NOT_OPEN
     if pull.head.sha != call.argument("sha"):
         return other_head(pull.head.sha)
-    refused = await call.context.brakes.refusal(call.installation, repository, call.sender)
-    return refused or await call.context.desk.try_out(call.installation, repository, pull, call.sender)
+    held = await call.context.brakes.standing(call.installation, repository)
+    return held or await call.context.desk.try_out(call.installation, repository, pull, call.sender)
 
 
 COMMAND = Command(

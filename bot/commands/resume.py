@@ -14,7 +14,10 @@ async def handle(call: Call) -> str:
     lifted = await call.context.brakes.resume(call.repository.full_name)
     told = ["OPTR is not paused in this repository any more; set the label, or `/optr run`."] if lifted else []
     run = await call.newest_run()
-    if run is not None and is_active(run):
+    held = await call.context.brakes.standing(call.installation, call.repository.full_name)
+    if held:  # the operator's: nobody but the operator lifts it
+        told.append(held)
+    elif run is not None and is_active(run):
         await call.context.runs.submit(run)
         waits = run.state in {RunState.AWAITING_APPROVAL, RunState.IN_REVIEW}
         told.append(

@@ -205,8 +205,11 @@ class SimulatedBrakes:
 
     paused: dict[str, str] = field(default_factory=dict)
 
-    async def refusal(self, installation: int, repository: str, login: str) -> str:
+    async def standing(self, installation: int, repository: str) -> str:
         return f"paused by {self.paused[repository]}" if repository in self.paused else ""
+
+    async def refusal(self, installation: int, repository: str, login: str) -> str:
+        return await self.standing(installation, repository)
 
     async def pause(self, repository: str, by: str) -> Pause:
         return Pause(self.paused.setdefault(repository, by), 0)

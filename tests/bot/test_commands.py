@@ -17,6 +17,8 @@ from bot.commands.page import page
 from bot.commands.registry import COMMANDS
 from bot.handlers import all_handlers
 from bot.router import Dispatcher
+from execution.artifacts import Approved, Plan
+from execution.config import Config
 from execution.records import AgentOutcome
 from execution.result import CandidateResult, Receipt, RunResult
 from governance.correction import CorrectionType
@@ -41,6 +43,9 @@ Build = Callable[..., dict[str, Any]]
         ("```\n/optr cancel\n```\n/optr status", "status"),
         ("`/optr cancel`\n/optr status", "status"),
         ("<pre>/optr cancel</pre>\n/optr status", "status"),
+        ("an unclosed ` tick\n/optr status", "status"),
+        ("a `b` c\n/optr status\nd `e`", "status"),
+        ("an escaped \\` tick\n/optr status\nand ` another", "status"),
     ],
 )
 def test_a_line_that_starts_with_the_word_is_a_command(body: str, name: str) -> None:
@@ -72,6 +77,10 @@ def test_a_line_that_starts_with_the_word_is_a_command(body: str, name: str) -> 
         "<pre>\n/optr status\n</pre>",
         "<STYLE>\n/optr status\n</STYLE>",
         "- /optr status",
+        "<code>\n/optr status\n</code>",
+        "<blockquote>\n\n/optr status\n\n</blockquote>",
+        "see `this\n/optr status\nthat` word",
+        "``a ` b\n/optr status\n`` c",
     ],
 )
 def test_everything_else_is_not(body: str) -> None:
@@ -120,6 +129,14 @@ def test_no_comment_breaks_the_parser_and_nothing_hostile_is_echoed(body: str) -
 
 def test_a_comment_built_to_be_slow_is_not() -> None:
     for body in ("<!--" * 16_000, "```\n" * 16_000, "> \n" * 20_000, "/optr " * 10_000, "<pre\n" * 13_000):
+        parse_comment(body, COMMANDS)
+    for body in (
+        "`" * 60_000,
+        "`x`\n" * 16_000,
+        "` `` " * 13_000,
+        "`\n" * 30_000,
+        "".join("`" * n + "x" for n in range(340)),
+    ):
         parse_comment(body, COMMANDS)
 
 
@@ -194,6 +211,26 @@ def test_a_strangers_commit_runs_only_for_a_writer_who_names_its_whole_head(worl
     world.github.pulls[12]["state"] = "closed"
     _say(world, payload, f"/optr ok-to-run {head}", issue=ours)
     assert world.desk.tried == [(12, head, "maria")]
+
+
+def test_while_a_kill_switch_holds_no_command_lets_agents_start(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr run")
+    run = world.engine.only()
+    brakes = world.context.brakes
+    asyncio.run(brakes.pause(run.repository, "the operator"))
+    world.engine.change(run.id, state=RunState.AWAITING_CORRECTION)
+    _say(world, payload, "/optr correct TEST\nIt forgot the empty input.")
+    world.engine.change(run.id, state=RunState.AWAITING_APPROVAL)
+    base = Plan.model_construct(base_commit="c" * 40, config=Config())
+    world.desk.plans[run.id] = base
+    world.desk.approved[run.id] = Approved(by="root", approved_ms=1)
+    _say(world, payload, "/optr approve", "root")
+    assert world.engine.corrected == []
+    assert world.engine.only().state is RunState.AWAITING_APPROVAL
+    assert world.github.said() == ["paused by the operator"] * 2
+    asyncio.run(brakes.resume(run.repository))
+    _say(world, payload, "/optr approve", "root")
+    assert world.engine.only().state is RunState.EXECUTING
 
 
 def test_an_outsider_cannot_make_us_flood_an_issue(world: World, payload: Build) -> None:
