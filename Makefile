@@ -29,6 +29,8 @@ test: $(STAMP)  ## every test but the long proofs named in docs/testing.md
 bench: $(STAMP)  ## the ledger's costs side by side (docs/benchmarks.md); OPTR_BENCH_SIZES=1000,20000 makes it short
 	$(BIN)/python -m benchmarks.bench_ledger
 	$(BIN)/python -m benchmarks.bench_clean_room
+	$(BIN)/python -m tools.node_setup tests/probot
+	$(BIN)/python -m benchmarks.bench_webhooks
 
 interleave: $(STAMP)  ## seeded orders of events around runs, many of them (docs/testing.md)
 	OPTR_TEST_SEEDS=5000 $(BIN)/pytest tests/bot/test_interleavings.py

