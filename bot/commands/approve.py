@@ -3,7 +3,9 @@
 from bot.commands.declaration import Argument, Call, Command, Place, commit_digits
 from bot.permissions import Permission
 from bot.render.words import code, sentence
+from execution.artifacts import Plan
 from execution.problems import RunProblem
+from execution.runs import Run
 from governance.states import RunState
 
 NOTHING_WAITS = "No run waits for an approval here. A pull request is approved by a review on GitHub, not by a command."
@@ -17,12 +19,8 @@ async def handle(call: Call) -> str:
     plan = await call.context.desk.plan(run.id) if run is not None else None
     if run is None or plan is None:
         return NOTHING_WAITS
-    if not plan.base_commit.startswith(call.argument("sha")):
-        return OTHER_COMMIT
-    if plan.config.review.two_person and call.sender.lower() == run.requester.lower():
-        return OWN_REQUEST
-    if held := await call.context.brakes.standing(call.installation, call.repository.full_name):
-        return held
+    if against := await _objection(call, run, plan):
+        return against
     try:
         approved = await call.context.desk.approve(run.id, call.sender)
     except RunProblem as problem:
@@ -35,6 +33,15 @@ async def handle(call: Call) -> str:
     if run.state is RunState.AWAITING_APPROVAL:
         await call.context.runs.proceed(run.id)
     return f"The plan of run `{code(run.workflow)}` for `{code(plan.base_commit)[:12]}` is approved; the agents start."
+
+
+async def _objection(call: Call, run: Run, plan: Plan) -> str:
+    """Why this person may not approve this plan now; an empty string when they may."""
+    if not plan.base_commit.startswith(call.argument("sha")):
+        return OTHER_COMMIT
+    if plan.config.review.two_person and call.sender.lower() == run.requester.lower():
+        return OWN_REQUEST
+    return await call.context.brakes.standing(call.installation, call.repository.full_name)
 
 
 COMMAND = Command(
