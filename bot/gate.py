@@ -57,6 +57,13 @@ class Review(Record):
     denied: str = ""
 
 
+class Copy(Record):
+    """How many lines a ledger had, and the hex RFC 6962 root over them: told where we cannot take it back."""
+
+    size: int
+    root: str
+
+
 class GateFacts(Record):
     """Everything the decision rests on; None means that it could not be established.
 
@@ -65,6 +72,7 @@ class GateFacts(Record):
         requester: login of the person who asked.
         ledger_problem: why the ledger does not verify; None when it does; the empty string when it was not read.
         ledger_size, ledger_root: of the ledger that was verified.
+        signed: of the ledger as it was signed last, by our own memory; told where it cannot be verified.
         recorded_tree: the winner's tree on the ledger.
         stored_tree: the winner's tree in our own state.
         head: the pull request's head commit.
@@ -84,6 +92,7 @@ class GateFacts(Record):
     ledger_problem: str | None = ""
     ledger_size: int = 0
     ledger_root: str = ""
+    signed: Copy | None = None
     recorded_tree: str | None = None
     stored_tree: str | None = None
     head: str
@@ -153,15 +162,33 @@ def decide_gate(facts: GateFacts) -> GateDecision:
     lines = "".join(
         f"- {'✗' if reason else '✓'} {text}{f' (`{reason}`)' if reason else ''}\n" for reason, text in findings
     )
-    receipt = f"\nLedger size {facts.ledger_size}, root `{code(facts.ledger_root)}`.\n" if facts.ledger_root else ""
-    return GateDecision(conclusion=conclusion, title=first, summary=lines + receipt, reasons=reasons)
+    return GateDecision(conclusion=conclusion, title=first, summary=f"{lines}\n{_receipt(facts)}\n", reasons=reasons)
+
+
+def _receipt(facts: GateFacts) -> str:
+    if facts.ledger_root:
+        return copy_text(Copy(size=facts.ledger_size, root=facts.ledger_root))
+    return f"Ledger unreadable: {_why(facts)}. {signed_text(facts.signed)}"
+
+
+def copy_text(copy: Copy) -> str:
+    """Size and root as every check of ours tells them."""
+    return f"Ledger size {copy.size}, root `{code(copy.root)}`."
+
+
+def signed_text(copy: Copy | None) -> str:
+    """The same of what was signed last, and not verified now."""
+    return f"Last signed: {copy_text(copy)}" if copy else "Nothing was ever signed here."
 
 
 def _ledger(facts: GateFacts) -> Finding:
-    if facts.ledger_problem is None:
+    if facts.ledger_problem is None and facts.ledger_root:
         return None, "The ledger verifies"
-    why = sentence(facts.ledger_problem) or "it could not be read"
-    return GateReason.LEDGER_UNVERIFIED, f"The ledger does not verify: {why}"
+    return GateReason.LEDGER_UNVERIFIED, f"The ledger does not verify: {_why(facts)}"
+
+
+def _why(facts: GateFacts) -> str:
+    return sentence(facts.ledger_problem or "") or "it could not be read"
 
 
 def _tree(facts: GateFacts) -> Finding:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bot.gate import GateDecision, GateFacts, Review, ReviewState, counting, decide_gate
+from bot.gate import Copy, GateDecision, GateFacts, Review, ReviewState, counting, decide_gate, signed_text
 from bot.github.checks import CheckRuns
 from bot.github.client import GitHubClient
 from bot.github.errors import Call, GitHubError
@@ -119,7 +119,8 @@ class GitHubGate:
         rules = await client.getitem(path, {"branch": base})
         if not requires_gate(rules):
             return False
-        await self._checks.put(client, repository, nothing_to_judge(checked_commit(head)))
+        copy = self._signed(repository)
+        await self._checks.put(client, repository, nothing_to_judge(checked_commit(head), copy))
         return True
 
     async def _facts(self, client: GitHubClient, run: Run, pull_request: PullRequestObject) -> GateFacts:
@@ -135,6 +136,7 @@ class GitHubGate:
             ledger_problem=recorded.problem,
             ledger_size=recorded.size,
             ledger_root=recorded.root,
+            signed=self._signed(run.repository),
             recorded_tree=recorded.tree,
             stored_tree=run.head_tree or None,
             head=pull_request.head.sha,
@@ -148,6 +150,10 @@ class GitHubGate:
             two_person=rules.two_person if rules else True,
             reviews=self._people.asked(run, await _reviews(client, run.repository, pull_request.number)),
         )
+
+    def _signed(self, repository: str) -> Copy | None:
+        head = self._ledgers.signed(repository)
+        return Copy(size=head.size, root=head.root.hex()) if head is not None else None
 
     async def _recorded(self, run: Run) -> RecordedWinner:
         try:
@@ -178,7 +184,7 @@ def requires_gate(rules: object) -> bool:
     return any(isinstance(check, dict) and check.get("context") == CHECK_GATE for check in checks)
 
 
-def nothing_to_judge(head: str) -> CheckRun:
+def nothing_to_judge(head: str, copy: Copy | None) -> CheckRun:
     """The gate on a pull request that is not OPTR's: it asks nothing, and people's own rules hold."""
     return CheckRun(
         name=CHECK_GATE,
@@ -187,7 +193,8 @@ def nothing_to_judge(head: str) -> CheckRun:
         status=CheckStatus.COMPLETED,
         conclusion=Conclusion.SUCCESS,
         title="Not a pull request of OPTR",
-        summary="No run of OPTR opened this pull request, so the gate asks nothing of it. Other rules hold.\n",
+        summary="No run of OPTR opened this pull request, so the gate asks nothing of it. Other rules hold.\n"
+        f"\n{signed_text(copy)}\n",
         text="",
     )
 

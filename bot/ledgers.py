@@ -13,6 +13,7 @@ from execution.trustbooks import ledger_keys
 from governance.events import EntryType
 from governance.trust.records import Revocation
 from ledger.branch import GitDir
+from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.entry import Draft, Entry
 from ledger.errors import LedgerError
 from ledger.faults import FaultFound
@@ -115,6 +116,14 @@ class Ledgers:
             NoteError: the present key is none of them.
         """
         return ledger_keys(self._remote.path(repository), DATALAKE_REF, self.keys(repository).signer.vkey)
+
+    def signed(self, repository: str) -> Checkpoint | None:
+        """The tree head of `owner/name`'s ledger that was signed last; None when there is none that can be read."""
+        try:
+            note = self._checkpoints.load(f"optr/{checked_repository(repository)}")
+            return parse_checkpoint(note) if note is not None else None
+        except (LedgerError, OSError):
+            return None
 
     def revocations(self, repository: str) -> tuple[Revocation, ...]:
         """What was revoked, as the local copy of the branch says at this moment.

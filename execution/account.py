@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from execution.agents.profiles import Profile
-from execution.artifacts import Judged, Plan, Recorded, Reviewed, Tried
+from execution.artifacts import Judged, Plan, PlanRecorded, Recorded, Reviewed, Tried
 from execution.crossvoting import about
 from execution.result import CandidateResult, ReviewResult, RunResult
 from execution.reviews import Ballot, Vote, ruled, votes_on
@@ -25,6 +25,7 @@ class Finished:
     judged: Mapping[str, Judged] = field(default_factory=dict)
     reviewed: Mapping[str, Reviewed] = field(default_factory=dict)
     selection: Selection | None = None
+    planned: PlanRecorded | None = None
     recorded: Recorded | None = None
     cross: tuple[CrossVote, ...] = ()
 
@@ -32,6 +33,7 @@ class Finished:
 def account(run: Run, finished: Finished, sandbox: str) -> RunResult:
     """Assemble the result from whatever stages have finished."""
     plan, selection, recorded = finished.plan, finished.selection, finished.recorded
+    newest = recorded or finished.planned
     warnings = plan.warnings if plan else ()
     warnings += tuple(
         f"{verdict.evidence.agent}: {reason.text}"
@@ -58,7 +60,7 @@ def account(run: Run, finished: Finished, sandbox: str) -> RunResult:
         profile=selection.profile if selection else "",
         checks_source=plan.checks_source if plan else "",
         sandbox=sandbox,
-        receipt=recorded.receipt if recorded else None,
+        receipt=newest.receipt if newest else None,
         problem=run.problem,
         code=run.code or None,
         warnings=warnings,

@@ -34,6 +34,7 @@ from execution.underway import UnderWay
 from execution.waves import run_waves
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
+from governance.shortening import shortened
 from governance.states import RunOutcome, RunState
 from ledger.errors import LedgerError, LedgerRefusedError
 
@@ -153,9 +154,9 @@ def _unforeseen(error: Exception) -> dict[str, str]:
     if isinstance(cause, LedgerRefusedError):
         return {"problem": str(cause), "code": str(ReasonCode.LEDGER_REFUSED)}
     if isinstance(cause, LedgerError | GitError | SandboxError | OSError):
-        return {"problem": str(cause)[:PROBLEM_CHARS_MAX], "code": str(ReasonCode.RUN_FAILED)}
+        return {"problem": shortened(str(cause), PROBLEM_CHARS_MAX), "code": str(ReasonCode.RUN_FAILED)}
     text = f"internal error: {type(cause).__name__}: {cause}"
-    return {"problem": text[:PROBLEM_CHARS_MAX], "code": INTERNAL}
+    return {"problem": shortened(text, PROBLEM_CHARS_MAX), "code": INTERNAL}
 
 
 async def _node(world: World, run_id: str, node: str) -> dict[str, str] | None:

@@ -26,7 +26,7 @@ POLICY_FILE = "policy.json"
 POLICY_VARIABLE = "OPTR_POLICY_FILE"
 DEFAULT, OPERATOR, REPOSITORY = "default", "operator", "repository"
 ORCHESTRATOR = ("Orchestrator", "optr")
-LINE_CHARACTERS_MAX = 4_000  # of a command that a policy may look at
+LINE_BYTES_MAX = 131_072  # of a command; Linux starts none with a longer argument (MAX_ARG_STRLEN, execve(2))
 _SHELL_ARGUMENTS = 3  # bash -c LINE
 
 
@@ -142,9 +142,13 @@ def require_command(world: World, mandate: Mandate, command: Command, count: int
     argv = command.argv
     shell = len(argv) == _SHELL_ARGUMENTS and argv[1] == "-c"
     line = argv[2] if shell else " ".join(argv)
+    if (size := len(line.encode("utf-8", "replace"))) > LINE_BYTES_MAX:
+        # Never a part of it: what a policy forbids could stand in the rest.
+        text = f"the command has {size} bytes; a policy is asked about at most {LINE_BYTES_MAX}, and no longer one runs"
+        raise RefusedError(ReasonCode.POLICY_DENIED, text)
     context: Context = {
         "program": argv[0],
-        "line": line[:LINE_CHARACTERS_MAX],
+        "line": line,
         "network": command.network,
         "count": count,
     }

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from execution.records import Record, Usage
 from governance.codes import ReasonCode
+from governance.shortening import shortened
 from scoring.evidence import Evidence, Reason
 
 VIOLATIONS_TOLD_MAX = 3
@@ -133,6 +134,6 @@ def votes_on(agent: str, ballots: Mapping[str, Ballot]) -> tuple[tuple[str, Vote
 
 def _veto(reviewer: str, vote: Vote) -> Reason:
     named = [" ".join(violation.split()) for violation in vote.violations if violation.strip()]
-    told = [violation[:VIOLATION_CHARACTERS_TOLD_MAX] for violation in named[:VIOLATIONS_TOLD_MAX]]
+    told = [shortened(violation, VIOLATION_CHARACTERS_TOLD_MAX) for violation in named[:VIOLATIONS_TOLD_MAX]]
     more = [f"{len(named) - len(told)} more"] if len(named) > len(told) else []
     return Reason(code=ReasonCode.REVIEW_VETO.value, text=f"Reviewer {reviewer} vetoed it: {'; '.join([*told, *more])}")

@@ -28,6 +28,7 @@ from execution.static_scan import ScanFinding, scan
 from execution.trees import PatchEffectError, Trees, build_trees, list_paths
 from execution.workspace import PASS_THROUGH, create_store
 from governance.patch import PatchCode
+from governance.shortening import ending
 from scoring.evidence import CheckForm, CheckOutcome, CheckResult, DiffFacts, Reason, Record, ReportCounts
 
 OUTPUT_TAIL_MAX = 4_000  # characters
@@ -227,7 +228,7 @@ def _result(check: Check, form: CheckForm, seen: Observed) -> CheckResult:
         duration_ms=seen.done.duration_ms,
         required=check.required,
         proves=check.proves,
-        output_tail=seen.done.output.decode(errors="replace")[-OUTPUT_TAIL_MAX:],
+        output_tail=ending(seen.done.output.decode(errors="replace"), OUTPUT_TAIL_MAX),
         report=seen.report,
     )
 

@@ -114,6 +114,8 @@ def correct(  # noqa: PLR0913 - a correction names all that it rests on
         raise _refused(f"run {graph.run} has no node {node[:40]!a}; it has: {known}")
     if not reason.strip():
         raise _refused("a correction says why")
+    if len(reason.strip()) > REASON_CHARS_MAX:
+        raise _refused(f"the reason has {len(reason.strip())} characters; {REASON_CHARS_MAX} at most are recorded")
     type_ = kind or (CorrectionType.INVALIDATION if report.verdict == Verdict.PASS else CorrectionType.AMENDMENT)
     if (type_ == CorrectionType.INVALIDATION) != (report.verdict == Verdict.PASS):
         raise _refused(
@@ -141,7 +143,7 @@ def correct(  # noqa: PLR0913 - a correction names all that it rests on
         attempts=attempts,
         supersedes={id_: digests[id_] for id_ in scope},
         aggregate=aggregate,
-        reason=reason.strip()[:REASON_CHARS_MAX],
+        reason=reason.strip(),
         by=by,
         issued_ms=now_ms,
         deadline_ms=deadline_ms,

@@ -14,15 +14,16 @@ FieldValue = str | int | bool | tuple[str, ...]
 
 
 def plain(value: object) -> FieldValue | None:
-    """A value that a field can hold; None for anything else. Strings are cut, what is no UTF-8 replaced."""
+    """A value that a field can hold, what is no UTF-8 replaced; None for anything else, or larger: nothing is cut."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
         return value if abs(value) < INTEGER_LIMIT else None
     if isinstance(value, str):
-        return _scrubbed(value)
+        return _scrubbed(value) if len(value) <= STRING_CHARS_MAX else None
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return tuple(_scrubbed(item) for item in value[:STRINGS_MAX])
+        fits = len(value) <= STRINGS_MAX and all(len(item) <= STRING_CHARS_MAX for item in value)
+        return tuple(_scrubbed(item) for item in value) if fits else None
     return None
 
 
@@ -36,7 +37,10 @@ def checked(node: Node, handed: Mapping[str, FieldValue]) -> tuple[dict[str, Fie
     for name, kind in node.output.items():
         value = handed.get(name)
         if value is None:
-            wrong.append((ReasonCode.OUTPUT_INVALID.value, f"node {node.id} handed back no {name} ({kind})"))
+            what = (
+                f"no {name} ({kind}) that fits: {STRING_CHARS_MAX} characters a string, {STRINGS_MAX} strings at most"
+            )
+            wrong.append((ReasonCode.OUTPUT_INVALID.value, f"node {node.id} handed back {what}"))
         elif not _fits(value, kind):
             text = f"node {node.id} handed back {name} as {str(value)[:80]!a}, which is not {kind}"
             wrong.append((ReasonCode.OUTPUT_INVALID.value, text))
@@ -77,4 +81,4 @@ def _fits(value: FieldValue, kind: str) -> bool:
 
 
 def _scrubbed(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")[:STRING_CHARS_MAX]
+    return text.encode("utf-8", "replace").decode("utf-8")

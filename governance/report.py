@@ -11,6 +11,7 @@ from governance.codes import ReasonCode, RefusedError
 from governance.graph import Edge
 from governance.mandate import Mandate, lane_violations
 from governance.record import AgentName, AttemptNumber, NodeId, Record, RunId, Sha256
+from governance.shortening import shortened
 
 VIOLATIONS_MAX = 200  # kept in one report
 TEXT_MAX = 1000  # characters of one violation's sentence
@@ -171,7 +172,15 @@ def _report(
         verdict=verdict,
         evidence_digest=digests[0],
         candidate_digest=digests[1],
-        violations=tuple((str(code), text[:TEXT_MAX]) for code, text in violations[:VIOLATIONS_MAX]),
+        violations=_kept(violations),
         predecessors=tuple((report.node, report.digest) for report in predecessors),
         choices=dict(choices or {}),
     )
+
+
+def _kept(violations: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """As many as a report holds; of more, the last says how many are not here, under the code of the first of them."""
+    kept = violations if len(violations) <= VIOLATIONS_MAX else violations[: VIOLATIONS_MAX - 1]
+    left = violations[len(kept) :]
+    more = [(left[0][0], f"and {len(left)} more findings than a report holds")] if left else []
+    return tuple((str(code), shortened(text, TEXT_MAX)) for code, text in (*kept, *more))

@@ -9,7 +9,7 @@ from bot.render.neutral import neutralise
 from bot.render.words import code
 from execution.problems import RunProblem
 from execution.stages.flow_correct import Asked
-from governance.correction import REASON_CHARS_MAX, CorrectionType
+from governance.correction import CorrectionType
 
 NOTHING_HERE = "There is no run here to correct."
 SAY_WHY = "Say why in the same comment, below the command; the agent is told, the record keeps it. Nothing was done."
@@ -23,7 +23,7 @@ async def handle(call: Call) -> str:
     run = await call.newest_run()
     if run is None:
         return NOTHING_HERE
-    reason = sanitise(call.said)[:REASON_CHARS_MAX].strip()
+    reason = sanitise(call.said).strip()
     if not reason:
         return SAY_WHY
     if held := await call.context.brakes.standing(call.installation, call.repository.full_name):

@@ -26,6 +26,7 @@ from bot.render.words import (
 )
 from execution.result import CandidateResult, NodeResult, Receipt, ReviewResult, RunResult
 from execution.reviews import VoteKind
+from governance.codes import ReasonCode
 from governance.states import RunOutcome, RunState
 
 WHY_MAX = 3
@@ -269,9 +270,14 @@ def _warnings(result: RunResult) -> list[Section]:
 
 
 def _receipt(result: RunResult) -> list[Section]:
+    unreadable = ""
+    if result.code == ReasonCode.LEDGER_REFUSED:
+        unreadable = f"\nLedger unreadable: {sentence(result.problem or '') or 'it refused a line'}\n"
     if result.receipt is None:
-        return []
-    return [Section(f"\n{receipt_text(result.receipt, result)}")]
+        ended = result.state is RunState.CLOSED or result.outcome is not None
+        said = "it ended before its first" if ended else "its first comes with its plan"
+        return [Section(unreadable or f"\n**Receipt** · none: no line of this run stands on a ledger, {said}\n")]
+    return [Section(f"{unreadable}\n{receipt_text(result.receipt, result)}")]
 
 
 def receipt_text(receipt: Receipt, result: RunResult) -> str:

@@ -25,6 +25,7 @@ from execution.records import (
     Step,
     Task,
 )
+from governance.shortening import shortened
 
 THOUGHT_CHARACTERS_MAX = 2000
 # Caches and pagers would end up in the patch or wait for a key.
@@ -88,7 +89,7 @@ class Work:
     async def _one(self, request: CommandRequest, turn: Turn) -> ToolResult:
         if self._left() <= 0:
             return ToolResult(id=request.id, text="Not run: no commands are left.")
-        thought = scrub(turn.thinking or turn.text)[:THOUGHT_CHARACTERS_MAX]
+        thought = shortened(scrub(turn.thinking or turn.text), THOUGHT_CHARACTERS_MAX)
         if request.problem is not None:
             # Charged like a command, or a confused model could go on for ever.
             text = f"Not run: {request.problem}"

@@ -6,6 +6,7 @@ from typing import Any
 from execution.records import AgentReport
 from governance.nodes import FIELDS_MAX
 from governance.outputs import FieldValue, plain
+from governance.shortening import shortened
 
 TEXT_CHARACTERS_MAX = 200_000
 OPENINGS_MAX = 200
@@ -22,7 +23,7 @@ def parse_report(text: str) -> AgentReport:
     names = [claim for claim in claims if isinstance(claim, str)] if isinstance(claims, list) else []
     return AgentReport(
         summary=_words(found.get("summary")),
-        invariants=tuple(scrub(name)[:CLAIM_CHARACTERS_MAX] for name in names[:CLAIMS_MAX]),
+        invariants=_claims(names),
         risks=_words(found.get("risks")),
         rollback=_words(found.get("rollback")),
         output=_output(found.get("output")),
@@ -55,8 +56,17 @@ def _output(value: object) -> dict[str, FieldValue]:
     if not isinstance(value, dict):
         return {}
     kept = {name: plain(given) for name, given in list(value.items())[:FIELDS_MAX]}
-    return {scrub(str(name))[:CLAIM_CHARACTERS_MAX]: given for name, given in kept.items() if given is not None}
+    return {
+        shortened(scrub(str(name)), CLAIM_CHARACTERS_MAX): given for name, given in kept.items() if given is not None
+    }
 
 
 def _words(value: object) -> str:
-    return scrub(value)[:FIELD_CHARACTERS_MAX] if isinstance(value, str) else ""
+    return shortened(scrub(value), FIELD_CHARACTERS_MAX) if isinstance(value, str) else ""
+
+
+def _claims(names: list[str]) -> tuple[str, ...]:
+    """Every name that is kept, and of too many a last one that says how many there were."""
+    kept = names if len(names) <= CLAIMS_MAX else names[: CLAIMS_MAX - 1]
+    more = () if len(kept) == len(names) else (f"[… {len(names) - len(kept)} more names …]",)
+    return (*(shortened(scrub(name), CLAIM_CHARACTERS_MAX) for name in kept), *more)

@@ -21,6 +21,7 @@ from governance.codes import ReasonCode, RefusedError
 from governance.globs import ANY_SEGMENTS as ANYWHERE
 from governance.graph import Capability
 from governance.mandate import Mandate, refusal_chain
+from governance.shortening import shortened
 from governance.trust.lineage import BUDGET_NAME, STEPS_NAME, TOKENS_NAME
 
 TIMEOUT_GRACE_SECONDS = 15.0  # the agent's own clock should stop it; this one stops an agent that ignores it
@@ -114,10 +115,12 @@ async def candidate_of(world: World, allowed: Allowed, task: Task, workspace: Wo
         made = Attempt(outcome=AgentOutcome.AUTH, error=str(error))
     except ActRefusedError as refused:
         (code, text), *causes = refusal_chain(allowed.mandate, refused)
-        told = ": ".join([f"{code}: {text}", *(why for _, why in causes)])[:ERROR_CHARS_MAX]
+        told = shortened(": ".join([f"{code}: {text}", *(why for _, why in causes)]), ERROR_CHARS_MAX)
         made = Attempt(outcome=AgentOutcome.POLICY, error=told, code=code, causes=tuple(causes))
     except RefusedError as refused:
-        made = Attempt(outcome=AgentOutcome.POLICY, error=str(refused)[:ERROR_CHARS_MAX], code=str(refused.code))
+        made = Attempt(
+            outcome=AgentOutcome.POLICY, error=shortened(str(refused), ERROR_CHARS_MAX), code=str(refused.code)
+        )
     execution_ms = int((time.monotonic() - started) * 1000)
     patch = b""
     if made.outcome is AgentOutcome.COMPLETED:
@@ -125,7 +128,9 @@ async def candidate_of(world: World, allowed: Allowed, task: Task, workspace: Wo
             patch = await asyncio.to_thread(take_patch, workspace)
         except WorkspaceError as error:
             # What the agent left behind cannot be taken as a patch: its fault, and its sibling's luck.
-            made = made.model_copy(update={"outcome": AgentOutcome.FAILED, "error": str(error)[:ERROR_CHARS_MAX]})
+            made = made.model_copy(
+                update={"outcome": AgentOutcome.FAILED, "error": shortened(str(error), ERROR_CHARS_MAX)}
+            )
     return Candidate(agent=profile.name, attempt=made, patch=patch, execution_ms=execution_ms)
 
 
@@ -159,4 +164,6 @@ async def _guarded(
         raise
     except Exception as error:  # noqa: BLE001 - one agent that breaks must not take the race down with it
         _LOG.exception("agent %s broke", name)
-        return Attempt(outcome=AgentOutcome.FAILED, error=f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX])
+        return Attempt(
+            outcome=AgentOutcome.FAILED, error=shortened(f"{type(error).__name__}: {error}", ERROR_CHARS_MAX)
+        )

@@ -35,7 +35,10 @@ async def pick(world: World, run_id: str, agent: str, by: str, why: str) -> Pick
     picked = world.store.find(run_id, PICKED, Picked)
     if picked is None or picked.agent != agent:
         _require(world, run, agent)
-        told = secrets_of(world.access.environ).redact(why)[:WHY_CHARS_MAX]
+        told = secrets_of(world.access.environ).redact(why)
+        if len(told) > WHY_CHARS_MAX:
+            text = f"the reason has {len(told)} characters; {WHY_CHARS_MAX} at most are recorded, so say it shorter"
+            raise RunProblem(text, code="POLICY_DENIED")
         picked = await _prepare(world, run, agent, by, told)
     await require_orchestrator(world, run_id, PUBLISH)
     await require_unrevoked(world, plan.mandate(_node(plan, agent)))

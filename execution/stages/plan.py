@@ -35,6 +35,7 @@ from governance.codes import RefusedError
 from governance.graph import Graph, race
 from governance.intent import Intent
 from governance.mandate import Mandate, issue
+from governance.shortening import shortened
 from governance.states import RunState
 from governance.trust.lineage import PUBLISH
 from governance.trust.verify import Level
@@ -327,7 +328,7 @@ def _instructions(git_dir: Path, base: str, paths: tuple[str, ...]) -> str:
     """The repository's own words to agents, from the base commit: a candidate cannot instruct its rivals."""
     for path in INSTRUCTION_FILES:
         if path in paths and (data := read_blob(git_dir, base, path)) is not None:
-            return data.decode("utf-8", "replace")[:INSTRUCTIONS_CHARS_MAX]
+            return shortened(data.decode("utf-8", "replace"), INSTRUCTIONS_CHARS_MAX)
     return ""
 
 

@@ -10,6 +10,7 @@ from execution.artifacts import (
     CROSS,
     PICKED,
     PLAN,
+    PLAN_RECORDED,
     RECORDED,
     RESULT,
     SELECTION,
@@ -17,6 +18,7 @@ from execution.artifacts import (
     Judged,
     Picked,
     Plan,
+    PlanRecorded,
     Recorded,
     Reviewed,
     Tried,
@@ -37,6 +39,7 @@ from governance.codes import ReasonCode
 from governance.events import EntryType
 from governance.gates import unmet_reasons
 from governance.mandate import Mandate
+from governance.shortening import shortened
 from governance.states import RunOutcome, RunState
 from governance.trust.lineage import PUBLISH
 from ledger.entry import Draft
@@ -63,6 +66,7 @@ def current(world: World, run_id: str) -> RunResult:
         judged=_found(store, run_id, nodes, judged_name, Judged),
         reviewed=_found(store, run_id, list(plan.reviewers) if plan else [], reviewed_name, Reviewed),
         selection=store.find(run_id, SELECTION, Selection),
+        planned=store.find(run_id, PLAN_RECORDED, PlanRecorded),
         recorded=store.find(run_id, RECORDED, Recorded),
         cross=(store.find(run_id, CROSS, CrossVotes) or CrossVotes()).votes,
     )
@@ -82,6 +86,7 @@ def _flow(world: World, run_id: str, plan: Plan) -> RunResult:
         tried={node: one for node, one in tried.items() if one is not None and node in plan.profiles},
         judged={node: one for node, one in judged.items() if node in plan.profiles},
         selection=store.find(run_id, SELECTION, Selection),
+        planned=store.find(run_id, PLAN_RECORDED, PlanRecorded),
         recorded=store.find(run_id, RECORDED, Recorded),
     )
     result = account(world.run(run_id), finished, world.sandbox.name)
@@ -136,7 +141,7 @@ async def publish(world: World, run_id: str) -> None:
     plan = world.store.load(run_id, PLAN, Plan)
     if recorded.commit is None and plan.is_flow:
         why = unmet_reasons(plan.graph, reports(judgements(world, run_id, plan)))
-        problem = f"{NO_RESULT_TEXT}: {'; '.join(why) or 'no patch is admissible'}"[:PROBLEM_CHARS_MAX]
+        problem = shortened(f"{NO_RESULT_TEXT}: {'; '.join(why) or 'no patch is admissible'}", PROBLEM_CHARS_MAX)
         world.store.move(run_id, RunState.AWAITING_CORRECTION, problem=problem, code=str(ReasonCode.JOIN_UNMET))
         return
     if recorded.commit is None:

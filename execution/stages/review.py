@@ -29,6 +29,7 @@ from governance.codes import ReasonCode, RefusedError
 from governance.gates import dispatch_gate
 from governance.graph import Capability
 from governance.report import Report, Verdict, block, judge
+from governance.shortening import shortened
 from ledger import canonical
 from scoring.evidence import CheckForm, CheckResult, Evidence
 
@@ -121,7 +122,7 @@ async def _cast(world: World, plan: Plan, node: str, cases: list[Case]) -> tuple
         why, problem = NoVote.TIMEOUT, f"Reviewer '{profile.name}' did not stop in time"
     except Exception as error:  # noqa: BLE001 - a reviewer that breaks must not take the run down with it
         _LOG.exception("reviewer %s broke", profile.name)
-        why, problem = NoVote.FAILED, f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX]
+        why, problem = NoVote.FAILED, shortened(f"{type(error).__name__}: {error}", ERROR_CHARS_MAX)
     return tuple(
         Vote(agent="", alias=case.alias, patch_sha256="", kind=VoteKind.NO_VOTE, no_vote=why, problem=problem)
         for case in cases

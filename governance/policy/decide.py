@@ -14,7 +14,9 @@ from pydantic import Field
 
 from governance.codes import ReasonCode, RefusedError
 from governance.record import Record
+from governance.shortening import shortened
 
+WHY_CHARS_MAX = 400  # characters of a denial's reasons
 POLICY_BYTES_MAX = 65_536  # of one layer
 LAYERS_MAX = 4
 COMPILED_MAX = 64  # layers kept compiled
@@ -121,10 +123,10 @@ def require_allowed(policy: Policy, question: Question) -> None:
     for answer in answers(policy, question):
         if not answer.allowed:
             kind, name = question.principal
-            why = "; ".join((*answer.errors, *answer.reasons)) or "no policy permits it"
+            why = shortened("; ".join((*answer.errors, *answer.reasons)) or "no policy permits it", WHY_CHARS_MAX)
             raise RefusedError(
                 ReasonCode.POLICY_DENIED,
-                f"the {answer.origin} policy does not let {kind} {name!a} {question.action}: {why}"[:500],
+                f"the {answer.origin} policy does not let {kind} {name!a} {question.action}: {why}",
             )
 
 

@@ -57,6 +57,7 @@ def test_green_when_the_recorded_tree_is_approved() -> None:
     [
         ({"ledger_problem": "hash mismatch"}, GateReason.LEDGER_UNVERIFIED, Conclusion.FAILURE),
         ({"ledger_problem": ""}, GateReason.LEDGER_UNVERIFIED, Conclusion.FAILURE),
+        ({"ledger_root": ""}, GateReason.LEDGER_UNVERIFIED, Conclusion.FAILURE),
         ({"recorded_tree": None}, GateReason.NO_RECORDED_WINNER, Conclusion.FAILURE),
         ({"stored_tree": None}, GateReason.NO_RECORDED_WINNER, Conclusion.FAILURE),
         ({"recorded_tree": "8" * 40}, GateReason.NO_RECORDED_WINNER, Conclusion.FAILURE),
@@ -216,3 +217,10 @@ def test_risk_is_the_highest_that_any_fact_asks_for(
     found = assess(Change(paths=paths, lines=lines, scores=scores), ("infra/**",))
     assert found.level is level
     assert bool(found.why) == (level is not Level.LOW)
+
+
+def test_where_the_ledger_cannot_be_read_the_summary_says_so_and_tells_what_was_signed_last() -> None:
+    unread: dict[str, object] = {"ledger_problem": "hash mismatch", "ledger_size": 0, "ledger_root": ""}
+    told = decide_gate(facts(**unread, signed={"size": 7, "root": "cd" * 32})).summary
+    assert f"Ledger unreadable: hash mismatch. Last signed: Ledger size 7, root `{'cd' * 32}`." in told
+    assert "Nothing was ever signed here." in decide_gate(facts(**unread)).summary

@@ -223,3 +223,10 @@ def test_only_plain_addresses_are_linked() -> None:
         assert "[pull request](https://github.com/octo/sums/pull/9)" in text
         assert "worse" not in text
         assert "odd" not in text
+
+
+def test_a_run_without_a_line_says_so_and_one_whose_ledger_refused_it_says_why() -> None:
+    assert "no line of this run stands on a ledger" in run_check(result(receipt=None)).text
+    refused = result(receipt=None, code="LEDGER_REFUSED", problem="the branch was rolled back")
+    assert "Ledger unreadable: the branch was rolled back" in comment_body(refused)
+    assert "no line of this run" not in comment_body(refused)

@@ -10,6 +10,7 @@ import pytest
 
 from bot.demo.cassette import demo_cassettes
 from bot.demo.recorded import RecordedModel, recorded_model
+from tests.e2e.copies import bare
 from tests.e2e.service import Place, Service, sample_files
 from tests.github.server import LocalGitHub
 
@@ -66,12 +67,17 @@ def make_service(
 
 @pytest.fixture(autouse=True)
 def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No scenario of the App leaves trouble or a secret in a log, or a request that GitHub's description refuses."""
+    """No scenario of the App leaves trouble or a secret in a log, or a request that GitHub's description refuses.
+
+    And whatever it wrote about a run carries the ledger's size and root, or says in words why it cannot.
+    """
     if "make_service" not in request.fixturenames:
         yield
         return
-    request.getfixturevalue("local_github")
+    github = request.getfixturevalue("local_github")
+    github.written()
     yield
+    assert (found := bare(github.written())) == [], f"written without size and root of the ledger: {found}"
     for service in request.getfixturevalue("services"):
         service.check_log()
 

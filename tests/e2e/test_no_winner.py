@@ -2,6 +2,7 @@
 
 import json
 
+from tests.e2e.copies import SIZE_AND_ROOT
 from tests.e2e.service import Place, Service, racing
 
 SENTENCE = "No admissible results from any agent"
@@ -18,6 +19,8 @@ def test_no_admissible_candidate_means_no_pull_request_and_a_full_record(
     place.heard(issue, "closed: **no winner**")
     check = place.concluded(place.base, "optr", "failure")
     assert SENTENCE in check["output"]["summary"]
+    assert SIZE_AND_ROOT.search(check["output"]["text"])
+    assert SIZE_AND_ROOT.search(place.heard(issue, "closed: **no winner**")["body"])
     assert all(name in check["output"]["text"] for name in commands), "each loser's reason"
     assert [comment["id"] for comment in place.ours(issue)] == [final["id"]]
     assert place.pulls() == []

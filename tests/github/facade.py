@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import re
 import time
 import uuid
@@ -13,10 +14,12 @@ from tests.github import git_http, knobs, rest
 from tests.github.completion import REPOSITORY_PATH
 from tests.github.faults import AFTER, Effect, Rule, refusal
 from tests.github.identity import ANONYMOUS, Principal
-from tests.github.journal import Entry
+from tests.github.journal import Entry, Written
 from tests.github.wire import ApiError, Call, Reply
 from tests.github.world import World
 
+# Where an App writes what people read: check runs, comments, pull requests.
+SHOWN_PATH = re.compile(r"/(check-runs(/\d+)?|issues/\d+/comments|issues/comments/\d+|pulls(/\d+)?)$")
 BODY_MAX_BYTES = 256 * 1024 * 1024
 RATE_LIMIT_PER_HOUR = 5_000
 HOUR_SECONDS = 3600
@@ -60,7 +63,18 @@ class Front:
             return early
         response = await self._work(request, body, principal, denied, entry)
         entry.status = response.status
+        if principal.is_app and request.method in {"POST", "PATCH"} and response.status < 300:
+            self._keep_text(request, body)
         return await self._after(request, response, rule)
+
+    def _keep_text(self, request: web.Request, body: bytes) -> None:
+        """Keep what people will read of a write; a write without any text says nothing."""
+        given = json.loads(body) if SHOWN_PATH.search(request.path) and body else {}
+        output = given.get("output") or {}
+        parts = [given.get("body"), output.get("title"), output.get("summary"), output.get("text")]
+        if any(parts):
+            text = "\n".join(part for part in parts if part)
+            self._world.journal.written.append(Written(request.method, request.path, text))
 
     def _who(self, request: web.Request) -> tuple[Principal, ApiError | None]:
         try:

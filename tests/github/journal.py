@@ -1,10 +1,12 @@
 """What happened: every request, and everything that a real GitHub would not have let pass."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 REQUESTS_MAX = 200_000
+WRITTEN_MAX = 2_000
 
 
 @dataclass
@@ -33,6 +35,15 @@ class Violation:
     repository: str | None
 
 
+@dataclass(frozen=True)
+class Written:
+    """A text that an App put where people read it: a check run, a comment, a pull request."""
+
+    method: str
+    path: str
+    text: str
+
+
 @dataclass
 class Journal:
     """The log of one local GitHub."""
@@ -40,6 +51,7 @@ class Journal:
     requests: list[Entry] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     deviations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    written: deque[Written] = field(default_factory=lambda: deque(maxlen=WRITTEN_MAX))
 
     def note(self, entry: Entry) -> None:
         """Keep a request, forgetting the oldest beyond the limit."""

@@ -35,6 +35,13 @@ async def violations(world: World, given: Json) -> object:
     return world.journal.of_repository(given.get("repository"))
 
 
+async def take_written(world: World, given: Json) -> object:
+    """Return what Apps wrote for people since this was asked last."""
+    taken = [asdict(one) for one in world.journal.written]
+    world.journal.written.clear()
+    return {"written": taken}
+
+
 async def forget_violations(world: World, given: Json) -> object:
     """Forget recorded violations, for tests that provoke them."""
     count = len(world.journal.violations)
@@ -191,6 +198,7 @@ async def manifest(world: World, given: Json) -> object:
 KNOBS: dict[str, Knob] = {
     "violations": violations,
     "violations/forget": forget_violations,
+    "written/take": take_written,
     "deviations": deviations,
     "requests": requests,
     "faults": add_fault,

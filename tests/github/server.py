@@ -226,6 +226,10 @@ class LocalGitHub:
         name = {"repository": repository.full_name} if repository is not None else {}
         return list(self.knob("violations", **name)["violations"])
 
+    def written(self) -> list[Json]:
+        """Take what Apps wrote for people since this was asked last: method, path, text."""
+        return list(self.knob("written/take")["written"])
+
     def deliveries(self, repository: Repository | None = None, event: str | None = None) -> list[Json]:
         """Return webhook deliveries with payloads, oldest first."""
         return list(

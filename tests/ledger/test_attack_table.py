@@ -198,6 +198,13 @@ def test_each_attack_is_noticed_by_the_readers_who_can(honest: Honest, tmp_path:
     assert expected[-1] is not None  # the witness's checkpoint gives every one of them away
 
 
+def test_the_documentation_says_of_each_row_who_notices_it() -> None:
+    page = (Path(__file__).parents[2] / "docs/auditing.md").read_text(encoding="utf-8")
+    table = page.partition("| attack | by | lines | key | memory | witness |\n")[2].partition("\n\n")[0]
+    told = [[cell.strip() == "found" for cell in row.strip("|").split("|")][2:] for row in table.splitlines()[1:]]
+    assert told == [[fault is not None for fault in noticed] for _, noticed in ROWS.values()]
+
+
 def test_the_honest_ledger_is_accepted_by_every_reader(honest: Honest, tmp_path: Path) -> None:
     assert _readers(honest, honest.whole, tmp_path) == (None, None, None, None)
     grown = make_world(tmp_path)
