@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 SIZE_AND_ROOT = re.compile(r"[Ss]ize \d+, root `[0-9a-f]{64}`")
 # Said where there is nothing to copy: no line yet, a ledger that cannot be read, none at all.
 SAID = ("no line of this run stands on a ledger", "Ledger unreadable:", "Nothing was ever signed")
+CHECKS = frozenset({"optr", "optr/gate", ""})  # a trial of a stranger's commit is nobody's run; comments have no name
 RUNS_OWN = "<!-- optr:run="  # answers to people's commands begin otherwise, and bear none
 
 
@@ -13,12 +14,12 @@ def bare(written: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
     """Check runs, pull requests and runs' own comments without size and root, where no fitting word says why.
 
     Args:
-        written: method, path and text of what the App wrote, oldest first.
+        written: method, path, name and text of what the App wrote, oldest first.
     """
     found, bearing = [], set()
     for one in written:
         path, text = one["path"], one["text"]
-        if "/comments" in path and not text.startswith(RUNS_OWN):
+        if ("/comments" in path and not text.startswith(RUNS_OWN)) or one["name"] not in CHECKS:
             continue
         if SIZE_AND_ROOT.search(text):
             bearing.add(path)

@@ -74,7 +74,7 @@ class Front:
         parts = [given.get("body"), output.get("title"), output.get("summary"), output.get("text")]
         if any(parts):
             text = "\n".join(part for part in parts if part)
-            self._world.journal.written.append(Written(request.method, request.path, text))
+            self._world.journal.written.append(Written(request.method, request.path, given.get("name", ""), text))
 
     def _who(self, request: web.Request) -> tuple[Principal, ApiError | None]:
         try:

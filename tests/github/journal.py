@@ -37,10 +37,11 @@ class Violation:
 
 @dataclass(frozen=True)
 class Written:
-    """A text that an App put where people read it: a check run, a comment, a pull request."""
+    """A text that an App put where people read it: a check run (by its name), a comment, a pull request."""
 
     method: str
     path: str
+    name: str
     text: str
 
 
