@@ -111,7 +111,7 @@ def with_the_key(change: Callable[[list[Draft]], list[Draft]]) -> Callable[[Hone
 
     def attack(honest: Honest, directory: Path) -> Path:
         forged = make_world(directory)
-        forged = replace(forged, signer=honest.world.signer, store=FileCheckpoints(directory / "forged"))
+        forged = replace(forged, fixed=honest.world.signer, store=FileCheckpoints(directory / "forged"))
         _append(forged, change([draft(n) for n in range(SIZE)]))
         return forged.checkout()
 
@@ -208,7 +208,7 @@ def test_the_documentation_says_of_each_row_who_notices_it() -> None:
 def test_the_honest_ledger_is_accepted_by_every_reader(honest: Honest, tmp_path: Path) -> None:
     assert _readers(honest, honest.whole, tmp_path) == (None, None, None, None)
     grown = make_world(tmp_path)
-    grown = replace(grown, signer=honest.world.signer)
+    grown = replace(grown, fixed=honest.world.signer)
     _append(grown, [draft(n) for n in range(SIZE + 5)])
     assert _readers(honest, grown.checkout(), tmp_path) == (None, None, None, None)
 

@@ -35,7 +35,7 @@ BINARY = ("tile/", ".bundle", ".tar")  # kept as hex, 64 digits to a line
 
 
 def _world(directory: Path) -> World:
-    world = replace(make_world(directory), signer=SIGNER)
+    world = replace(make_world(directory), fixed=SIGNER)
     plan = {"datalake/workflows/issue-33/plan.md": b"plan\n"}
     world.sequencer().append([draft(number) for number in range(LINES)], plan)
     return world
