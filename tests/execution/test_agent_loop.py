@@ -19,7 +19,7 @@ from execution.agents.report import parse_report
 from execution.gitcmd import run_git
 from execution.models.registry import Driver
 from execution.ports import Sandbox
-from execution.records import AgentOutcome, AgentReport, Attempt, Limits, Task
+from execution.records import AgentOutcome, AgentReport, Attempt, Command, CommandResult, Limits, Task
 from execution.sandbox.probe import choose_sandbox
 from execution.workspace import Workspace, discard, prepare, take_patch
 
@@ -54,19 +54,46 @@ def turn(*commands: str | RawCall, **more: object) -> RecordedTurn:
 def attempt(
     turns: tuple[RecordedTurn, ...], workspace: Workspace, sandbox: Sandbox, *, agent: str = "codex", **limits: float
 ) -> tuple[Attempt, RecordedModel]:
+    return asyncio.run(attempted(turns, workspace, sandbox, agent=agent, **limits))
+
+
+async def attempted(
+    turns: tuple[RecordedTurn, ...], workspace: Workspace, sandbox: Sandbox, *, agent: str = "codex", **limits: float
+) -> tuple[Attempt, RecordedModel]:
     driver, model_id = {
         "codex": (Driver.OPENAI_RESPONSES, "gpt-6.1-sol"),
         "claude": (Driver.ANTHROPIC_MESSAGES, "claude-opus-5-5"),
     }[agent]
+    async with recorded_model([Cassette(protocol=driver, model=model_id, turns=turns)]) as model:
+        access = ModelAccess(model.environ, fence=lambda: FENCE, retries=0)
+        built = build_agent(load_profiles({})[agent], access)
+        allowed = Limits.model_validate(limits)
+        return await built.attempt(TASK, workspace.tree, sandbox, allowed), model
 
-    async def main() -> tuple[Attempt, RecordedModel]:
-        async with recorded_model([Cassette(protocol=driver, model=model_id, turns=turns)]) as model:
-            access = ModelAccess(model.environ, fence=lambda: FENCE, retries=0)
-            built = build_agent(load_profiles({})[agent], access)
-            allowed = Limits.model_validate(limits)
-            return await built.attempt(TASK, workspace.tree, sandbox, allowed), model
 
-    return asyncio.run(main())
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock can be set forward, so that what is too late does not depend on how busy the machine is."""
+
+    leapt_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.leapt_s
+
+
+class Slumber:
+    """A sandbox in which the attempt's time is over while a command sleeps."""
+
+    def __init__(self, inner: Sandbox, loop: LeapingLoop, leap_s: float) -> None:
+        self.name = inner.name
+        self._inner, self._loop, self._leap_s = inner, loop, leap_s
+
+    async def run(self, command: Command) -> CommandResult:
+        if command.argv[-1].startswith("sleep"):
+            self._loop.call_later(0.2, self._leap)
+        return await self._inner.run(command)
+
+    def _leap(self) -> None:
+        self._loop.leapt_s += self._leap_s
 
 
 @pytest.mark.parametrize("agent", ["codex", "claude"])
@@ -121,9 +148,15 @@ def test_a_command_that_hangs_is_killed_and_the_attempt_goes_on(workspace: Works
 @pytest.mark.parametrize("agent", ["codex", "claude"])
 def test_running_out_of_time_keeps_the_trajectory(agent: str, workspace: Workspace, sandbox: Sandbox) -> None:
     turns = (turn("echo one"), turn("sleep 60"), DONE)
-    made, _ = attempt(turns, workspace, sandbox, agent=agent, wall_seconds=4.0)
+    wall_s = 3_600.0
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, LeapingLoop)
+        slumber = Slumber(sandbox, loop, wall_s)
+        limits = {"wall_seconds": wall_s, "command_seconds": 2 * wall_s}
+        made, _ = runner.run(attempted(turns, workspace, slumber, agent=agent, **limits))
     assert made.outcome is AgentOutcome.TIMEOUT
-    assert made.error == f"Agent '{agent}' timed out after 4000ms"
+    assert made.error == f"Agent '{agent}' timed out after 3600000ms"
     assert [step.command for step in made.trajectory] == ["echo one"]
     assert made.usage.calls == 2
 
