@@ -45,12 +45,14 @@ from execution.prepared_cache import open_cache
 from execution.sandbox import SandboxError
 from execution.spending import DAY_MS
 from execution.store import Store, StoredCheckpoints
+from execution.turns import Turns
 from execution.upkeep import Upkeep
 from execution.world import World
 
 STATE_FILE = "state.db"
 ENGINE_FILE = "engine.db"
 LOCK_FILE = "lock"
+TURNS_DIRECTORY = "turns"
 MILLISECONDS = 1000
 
 
@@ -138,6 +140,7 @@ class App:
             scratch=self._scratch,
             prepared=lambda: open_cache(self._settings.state, time.time()),
             clock=time.time,
+            turns=Turns(self._settings.state / TURNS_DIRECTORY),
             observer=self._metrics,
         )
         lock = None if self._settings.database_url else self._settings.state / LOCK_FILE

@@ -12,7 +12,7 @@ from dbos import DBOS
 
 from execution.engine import FAILED_STATUS, approved_id
 from execution.runs import Run
-from execution.stages.conclude import conclude
+from execution.stages.conclude import conclude, record_late
 from execution.stages.publish import show
 from execution.world import World
 from governance.states import RunOutcome
@@ -89,7 +89,8 @@ class Upkeep:
         await self.show(run_id)
 
     async def show(self, run_id: str) -> None:
-        """Make check run and comment say what is so; costs no call when they do."""
+        """Make record, check run and comment say what is so; costs no call when they do."""
+        await record_late(self._world, run_id)
         await show(self._world, run_id)
 
     async def failed_deliveries(self, since_ms: int, most: int) -> list[FailedDelivery]:

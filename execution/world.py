@@ -10,6 +10,7 @@ from execution.observation import Observer, Unwatched
 from execution.ports import Forge, Sandbox
 from execution.runs import Run
 from execution.store import Store
+from execution.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class World:
         clock: seconds since the epoch.
         prepared: opens the place where prepared dependencies outlive this process; None keeps them in `scratch`.
         nonce: an unguessable word, new at each call.
+        turns: of runs, among all processes that work on them.
         observer: told what happened, for metrics.
     """
 
@@ -36,6 +38,7 @@ class World:
     clock: Callable[[], float]
     prepared: Callable[[], Path] | None = None
     nonce: Callable[[], str] = secrets.token_hex
+    turns: Turns = field(default_factory=Turns)
     observer: Observer = field(default_factory=Unwatched)
 
     def now_ms(self) -> int:

@@ -15,6 +15,7 @@ async def handle(call: Call) -> str:
         return NOTHING_RUNS
     if is_active(run):
         await call.context.runs.cancel(run.id, call.sender)
+        run = await call.newest_run() or run  # it may just have opened its pull request
     left = f" Pull request #{run.pull_request} stays open; close it if it is not wanted." if run.pull_request else ""
     return f"Run `{run.workflow}` is cancelled; what it did so far stays on the record.{left}"
 

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 from bot.github.client import TIMEOUT_S
 from bot.github.errors import Call, GitHubError, GitHubErrorCode
 from bot.github.transfers import transfer, unauthorised
-from bot.github.turns import Turns
+from execution.turns import Turns
 from execution import crashpoints
 from execution.gitcmd import GIT_SECONDS_MAX, GitError, run_git
 

@@ -30,3 +30,6 @@ async def cancel(context: Context, delivery: Delivery) -> None:
         await github.comment_once(repository, number, f"closing-{run.id}", text)
         return
     await context.runs.cancel(run.id, login)
+    if (ended := await context.runs.get(run.id)) is not None and ended.pull_request:
+        # It was being opened while the issue was closed: nobody has seen it yet, and nobody wants it.
+        await github.close_pull_request(repository, ended.pull_request)

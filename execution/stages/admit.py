@@ -16,6 +16,7 @@ from execution.artifacts import (
     tried_name,
 )
 from execution.config import Review
+from execution.lastword import turn_of
 from execution.problems import RunProblem
 from execution.reservations import Reservations
 from execution.runs import Run, Source
@@ -97,6 +98,11 @@ async def approve(world: World, run_id: str, by: str) -> Approved | None:
     Raises:
         RunProblem: DISPATCH_EXPIRED: its mandates would end before the work could; nothing was recorded.
     """
+    async with turn_of(world, run_id):
+        return await _approve(world, run_id, by)
+
+
+async def _approve(world: World, run_id: str, by: str) -> Approved | None:
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
     if (standing := world.store.find(run_id, APPROVED, Approved)) is not None:
         return standing

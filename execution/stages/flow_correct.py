@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from execution.artifacts import PLAN, RECORDED, Plan, Recorded, correction_name, correction_recorded_name
 from execution.authority import establish_authority
 from execution.capture import CORRECTION, Keeping
+from execution.lastword import before_the_end
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.result import Receipt
@@ -78,6 +79,7 @@ def _refused(text: str) -> RunProblem:
     return RunProblem(text, code=str(ReasonCode.CORRECTION_REFUSED))
 
 
+@before_the_end
 async def record_correction(world: World, run_id: str, number: int) -> Receipt:
     """Put CORRECTION_ISSUED and the pack on the ledger, before anything of it is dispatched."""
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)

@@ -18,6 +18,7 @@ from execution.artifacts import (
     tried_name,
 )
 from execution.authority import all_authority, establish_authority, signer_of
+from execution.lastword import before_the_end
 from execution.redaction import secrets_of
 from execution.runs import Run
 from execution.stages import outputs, trail
@@ -33,6 +34,7 @@ from governance.states import RunState
 from scoring.selection import Selection
 
 
+@before_the_end
 async def record_flow(world: World, run_id: str, number: int) -> Recorded:
     """Record the result after so many corrections, or return what stands recorded.
 

@@ -8,6 +8,7 @@ import asyncio
 from execution.artifacts import PICKED, PLAN, RESULT, Picked, Plan, Tried, tried_name
 from execution.authority import require_orchestrator, require_unrevoked
 from execution.capture import Keeping
+from execution.lastword import turn_of
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.runs import Run
@@ -31,6 +32,11 @@ async def pick(world: World, run_id: str, agent: str, by: str, why: str) -> Pick
     Raises:
         RunProblem: POLICY_DENIED: the run is not in review, or the candidate is not admissible, or won already.
     """
+    async with turn_of(world, run_id):
+        return await _pick(world, run_id, agent, by, why)
+
+
+async def _pick(world: World, run_id: str, agent: str, by: str, why: str) -> Picked:
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
     picked = world.store.find(run_id, PICKED, Picked)
     if picked is None or picked.agent != agent:

@@ -27,6 +27,7 @@ from execution.artifacts import (
     tried_name,
 )
 from execution.authority import require_orchestrator, require_unrevoked
+from execution.lastword import before_the_end
 from execution.policies import require_publishing
 from execution.result import NodeResult, RunResult
 from execution.runs import Source
@@ -131,6 +132,7 @@ async def show(world: World, run_id: str) -> None:
     await world.forge(run).progress(run, result)
 
 
+@before_the_end
 async def publish(world: World, run_id: str) -> None:
     """Publish the winner, or close the run without one.
 

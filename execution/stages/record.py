@@ -31,6 +31,7 @@ from execution.artifacts import (
 )
 from execution.authority import establish_authority, signer_of
 from execution.capture import Keeping
+from execution.lastword import before_the_end
 from execution.policies import POLICY_FILE, policy_file
 from execution.records import Candidate
 from execution.redaction import Secrets, secrets_of
@@ -60,6 +61,7 @@ BUILDER_ID = "urn:optr:builder:v1"
 DIRECTORY = "datalake/workflows"
 
 
+@before_the_end
 async def record_plan(world: World, run_id: str) -> Receipt:
     """Put MAEG_CREATED and the plan on the ledger, before anything is dispatched."""
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
@@ -102,6 +104,7 @@ def _online(plan: Plan) -> list[str]:
     return [one.name for one in (*plan.profiles.values(), *plan.workers.values()) if one.network]
 
 
+@before_the_end
 async def record(world: World, run_id: str) -> Recorded:
     """Record the decision, or return what stands recorded.
 

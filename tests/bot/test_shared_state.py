@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bot.github.turns import Turns
 from bot.scratch import scratch_of
+from execution.turns import Turns
 
 COUNT = """
 import asyncio, pathlib, sys
-from bot.github.turns import Turns
+from execution.turns import Turns
 async def add(turns, file):
     for _ in range(20):
         async with turns.of("octo/sample"):

@@ -40,6 +40,12 @@ def test_a_broken_file_is_named_with_its_line(
     assert place_named in check["output"]["summary"].replace("\u200b", "")
     assert len(place.ours(issue)) == 1
     assert place.pulls() == []
+    lake = place.lake()
+    (line,) = lake.lines()
+    assert (line["type"], line["outcome"], line["code"]) == ("RUN_FAILED", "failed", "CONFIG_INVALID")
+    assert place_named in line["problem"]
+    assert line["baseCommit"] == place.base
+    lake.verified()
 
 
 def test_without_any_key_the_comment_names_the_variables(service: Service, sample: dict[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""One at a time for each repository: among the tasks of this process, and among the processes that share a state."""
+"""One at a time under a name: among the tasks of this process, and among the processes that share a state."""
 
 import asyncio
 import fcntl
@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 POLL_S = 0.05
 SUFFIX = ".turn"
@@ -15,14 +16,15 @@ class Turns:
     """Turns by name, each a lock that the kernel takes back from a process that dies.
 
     Args:
-        root: a directory of the state, on a file system whose locks work (a local one, or NFS of version 4).
+        root: a directory of the state, on a file system whose locks work (a local one, or NFS of version 4); None
+            where no other process shares the work.
         sleep: waits that many seconds.
     """
 
-    def __init__(self, root: Path, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(self, root: Path | None = None, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._root = root
         self._sleep = sleep
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, name: str) -> AsyncIterator[None]:
@@ -32,6 +34,9 @@ class Turns:
             OSError: the lock file cannot be made.
         """
         async with self._locks.setdefault(name, asyncio.Lock()):
+            if self._root is None:
+                yield
+                return
             held = _opened(self._root / f"{name}{SUFFIX}")
             try:
                 while not _taken(held):
