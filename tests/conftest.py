@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.github.fixtures import local_github, local_github_process
-from tests.postgres import Postgres, as_sqlalchemy, binaries
+from tests.postgres import Postgres, as_sqlalchemy, binaries, sweep
 
 __all__ = ["local_github", "local_github_process"]
 
@@ -21,6 +21,7 @@ def postgres() -> Iterator[Postgres]:
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(reason)
         pytest.skip(f"SKIPPED {reason}")
+    sweep(found)
     server = Postgres.start(found)
     yield server
     server.stop()

@@ -1,5 +1,6 @@
 """A real PostgreSQL for the tests: a server of this test session's own, on a port and in a directory of its own."""
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -16,6 +17,9 @@ DEBIAN = Path("/usr/lib/postgresql")
 ROLE = "optr"
 UNPRIVILEGED = ("postgres", "nobody")  # initdb refuses root
 START_SECONDS_MAX = 60
+PREFIX = "optr-pg-"
+SESSION = "session"  # whose server it is: process id and start time
+STARTED_FIELD = 19  # of /proc/<pid>/stat, counted after the name
 SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": "200", "shared_buffers": "32MB"}
 
 
@@ -49,10 +53,11 @@ class Postgres:
         Raises:
             RuntimeError: the server does not start; its output says why.
         """
-        home = Path(tempfile.mkdtemp(prefix="optr-pg-"))
+        home = Path(tempfile.mkdtemp(prefix=PREFIX))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
+        (home / SESSION).write_text(f"{os.getpid()} {_started(os.getpid())}", encoding="ascii")
         server = cls(bin_, home, port)
         if os.geteuid() == 0:
             owner = server._owner()
@@ -103,6 +108,44 @@ class Postgres:
     def _owner(self) -> pwd.struct_passwd:
         known = {user.pw_name: user for user in pwd.getpwall()}
         return next(known[name] for name in UNPRIVILEGED if name in known)
+
+
+def sweep(bin_: Path) -> list[Path]:
+    """Stop the servers that sessions left behind which were killed, and remove their directories; returns those."""
+    gone = [home for home in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")) if _is_left(home)]
+    taken = [ours for home in gone if (ours := _taken(home)) is not None]
+    for home in taken:
+        with contextlib.suppress(RuntimeError):  # it was never started, or has ended
+            Postgres(bin_, home, 0).stop()
+        shutil.rmtree(home, ignore_errors=True)
+    return taken
+
+
+def _is_left(home: Path) -> bool:
+    """Whether the session that made it, and wrote itself down in it, is over."""
+    try:
+        pid, started = (home / SESSION).read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return False  # not ours to judge
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since boot: with its id it names it for good. Empty when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[STARTED_FIELD]
+
+
+def _taken(home: Path) -> Path | None:
+    """The directory under a name of ours; None when another session was faster."""
+    ours = home.with_name(f"{PREFIX}left-{secrets.token_hex(6)}")
+    try:
+        return home.rename(ours)
+    except OSError:
+        return None
 
 
 def as_sqlalchemy(url: str) -> str:
