@@ -18,9 +18,9 @@ from typing import Protocol, TypeVar
 from bot.github.client import TIMEOUT_S
 from bot.github.errors import Call, GitHubError, GitHubErrorCode
 from bot.github.transfers import transfer, unauthorised
-from execution.turns import Turns
 from execution import crashpoints
 from execution.gitcmd import GIT_SECONDS_MAX, GitError, run_git
+from execution.turns import Turns
 
 DATALAKE_REF = "refs/heads/datalake"
 STALL_BYTES_PER_S = 1000
