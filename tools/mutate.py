@@ -19,19 +19,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from select import select
 
 from tools.mutants import Mutant, mutants
 
 OUT = Path("build/mutation")
-SECONDS_MIN = 15.0  # for one mutant, on a busy machine
+WALL_SECONDS_MIN = 120.0  # for one mutant, on a busy machine; its processor time is bounded sooner
+CPU_SECONDS_MIN = 15  # for one mutant
 SLOWER_MAX = 6.0  # times what its tests took on the unchanged code
-TESTS_SECONDS_MAX = 20.0  # of a mutant's tests, the quickest first; longer ones are left to `make test`
+TESTS_SECONDS_MAX = 20.0  # of a mutant's tests, the quickest first, when --seconds is not given
 TEST_SECONDS_MAX = 15.0  # of one test
 MEMORY_BYTES_MAX = 4 * 2**30  # of one mutant's process
 TRACED = "OPTR_MUTATE_TRACED"  # set for the first run: where to write which test runs what
@@ -43,19 +44,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("package", help="a package at the root, such as ledger")
     parser.add_argument("--tests", nargs="*", help="test paths; tests/<package> when not given")
-    parser.add_argument("--only", default="", help="modules whose path contains this")
+    parser.add_argument(
+        "--only", nargs="*", default=[""], help="modules whose path contains one of these, in this order"
+    )
     parser.add_argument("--sample", type=int, help="only so many, drawn evenly, the same each time; more add to fewer")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="measure the tests anew and ask again about survivors")
+    parser.add_argument("--cold", action="store_true", help="import everything anew for each mutant: slow, thorough")
+    parser.add_argument("--warm", action="store_true", help="leave out what cannot be tried in place")
+    parser.add_argument("--seconds", type=float, default=TESTS_SECONDS_MAX, help="of tests for one mutant")
     parser.add_argument("--report", action="store_true", help="only print what is known")
     given = parser.parse_args()
     os.nice(10)
-    found = [
-        mutant
-        for path in sorted(Path(given.package).rglob("*.py"))
-        if given.only in str(path)
-        for mutant in mutants(str(path), path.read_bytes())
-    ]
+    found = [mutant for path in _modules(given.package, given.only) for mutant in mutants(str(path), path.read_bytes())]
     if given.sample is not None:  # ids are digests: the smallest of them are as good as drawn by lot
         found = sorted(sorted(found, key=lambda one: one.id)[: given.sample], key=lambda one: (one.module, one.line))
     results = Results(OUT / f"{given.package}.jsonl")
@@ -65,6 +66,11 @@ def main() -> int:
             _run(given.package, given.tests or [f"tests/{given.package}"], wanted, results, given)
     _report(found, results.load())
     return 0
+
+
+def _modules(package: str, only: Sequence[str]) -> list[Path]:
+    paths = sorted(Path(package).rglob("*.py"))
+    return list(dict.fromkeys(path for part in only for path in paths if part in str(path)))
 
 
 class Results:
@@ -81,6 +87,16 @@ class Results:
             return {}
         lines = self.path.read_text(encoding="utf-8").splitlines()
         return {line["id"]: line["status"] for line in map(json.loads, lines)}
+
+    def mark(self) -> int:
+        """Where the next result will be written."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def written(self, mark: int) -> set[str]:
+        """The ids of the results written since."""
+        if not self.path.exists():
+            return set()
+        return {json.loads(line)["id"] for line in self.path.read_bytes()[mark:].splitlines()}
 
     def open(self, mutant: Mutant, *, again: bool) -> bool:
         """Whether the mutant has to be tried."""
@@ -111,11 +127,22 @@ def _run(
         known = json.loads(traced.read_text(encoding="utf-8"))
         for name in known["failed"]:
             print(f"left out, it fails on the unchanged copy: {name}")
+        if not given.cold:
+            print(f"{len(wanted)} mutants, those of functions are tried in place", flush=True)
+            tried = _warm(
+                trees[0],
+                tests,
+                {"wanted": [asdict(one) for one in wanted], "tests": known["tests"], "seconds": given.seconds},
+                results,
+            )
+            wanted = [] if given.warm else [one for one in wanted if one.id not in tried]
+        if not wanted:
+            return
         _preload(known["modules"])
         print(f"{len(wanted)} mutants to try, {given.jobs} at a time", flush=True)
         workers = [
             multiprocessing.get_context("fork").Process(
-                target=_work, args=(tree, wanted[at :: given.jobs], known["tests"], results)
+                target=_work, args=(tree, wanted[at :: given.jobs], known["tests"], given.seconds, results)
             )
             for at, tree in enumerate(trees)
         ]
@@ -126,6 +153,17 @@ def _run(
 
 
 _OPTIONS = ["-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
+
+
+def _warm(tree: Path, tests: Sequence[str], job: Mapping[str, object], results: Results) -> set[str]:
+    """Try what can be tried in place, see `tools/mutate_warm.py`; the ids of those."""
+    mark = results.mark()
+    path = tree / ".job.json"
+    path.write_text(json.dumps({**job, "results": str(results.path.resolve())}), encoding="utf-8")
+    environ = {**os.environ, "OPTR_MUTATE_JOB": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", *_OPTIONS, "-s", "-p", "tools.mutate_warm", *tests]
+    subprocess.run([*command, "--basetemp", str(tree / ".basetemp")], cwd=tree, env=environ, check=False)
+    return results.written(mark)
 
 
 def _copy(tree: Path) -> Path:
@@ -147,11 +185,13 @@ def _preload(modules: Iterable[str]) -> None:
             __import__(name)
 
 
-def _work(tree: Path, wanted: Sequence[Mutant], tests: Mapping[str, dict[str, object]], results: Results) -> None:
+def _work(
+    tree: Path, wanted: Sequence[Mutant], tests: Mapping[str, dict[str, object]], seconds_max: float, results: Results
+) -> None:
     results.path = results.path.resolve()
     os.chdir(tree)
     for mutant in wanted:
-        chosen, seconds = _tests_of(mutant, tests)
+        chosen, seconds = tests_of(mutant, tests, seconds_max)
         path = tree / mutant.module
         source = path.read_bytes()
         path.write_bytes(mutant.apply(source))
@@ -162,16 +202,19 @@ def _work(tree: Path, wanted: Sequence[Mutant], tests: Mapping[str, dict[str, ob
         results.add(mutant, status)
 
 
-def _tests_of(mutant: Mutant, tests: Mapping[str, dict[str, object]]) -> tuple[list[str], float]:
-    """The tests to run, the quickest first, and how long they took."""
+def tests_of(mutant: Mutant, tests: Mapping[str, dict[str, object]], seconds_max: float) -> tuple[list[str], float]:
+    """The tests to run and how long they took: what runs the function; for others, first what runs the module."""
     place = f"{mutant.module}:{mutant.first_line}"
     near = {name: fact for name, fact in tests.items() if place in fact["ran"]}
     # What stands outside functions, and functions that run at import, no test is seen to run: any may notice.
     asked = near or tests
+    beside = {
+        name for name, fact in asked.items() if any(str(ran).startswith(f"{mutant.module}:") for ran in fact["ran"])
+    }
     chosen: list[str] = []
     total = 0.0
-    for name, fact in sorted(asked.items(), key=lambda item: item[1]["seconds"]):
-        if fact["seconds"] <= TEST_SECONDS_MAX and total + fact["seconds"] <= TESTS_SECONDS_MAX:
+    for name, fact in sorted(asked.items(), key=lambda item: (item[0] not in beside, item[1]["seconds"])):
+        if fact["seconds"] <= TEST_SECONDS_MAX and total + fact["seconds"] <= seconds_max:
             chosen.append(name)
             total += fact["seconds"]
     return chosen, total
@@ -181,22 +224,36 @@ def _judge(tree: Path, tests: Sequence[str], seconds: float) -> str:
     """Run the tests in a process of their own that shares what is imported, and end it with all it started."""
     child = os.fork()
     if child == 0:
-        _test(tree, tests)
+        _test(tree, tests, max(CPU_SECONDS_MIN, round(seconds * SLOWER_MAX)))
+    status = ended(child, max(WALL_SECONDS_MIN, seconds * SLOWER_MAX))
+    shutil.rmtree(tree / ".basetemp", ignore_errors=True)
+    return status or KILLED
+
+
+def ended(child: int, seconds: float, unknown: int | None = None) -> str | None:
+    """What became of a mutant whose process is `child`; it is killed with all it started.
+
+    Args:
+        child: a process that ends with 0 when its tests pass.
+        seconds: of waiting.
+        unknown: an exit status that says nothing of the mutant, for which the answer is None.
+    """
     watched = os.pidfd_open(child)
-    ended, _, _ = select([watched], [], [], max(SECONDS_MIN, seconds * SLOWER_MAX))
+    done, _, _ = select([watched], [], [], seconds)
     os.close(watched)
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    shutil.rmtree(tree / ".basetemp", ignore_errors=True)
-    if not ended:
+    if not done or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
         return TIMEOUT
+    if unknown is not None and os.waitstatus_to_exitcode(status) == unknown:
+        return None
     return SURVIVED if status == 0 else KILLED
 
 
-def _test(tree: Path, tests: Sequence[str]) -> None:
+def _test(tree: Path, tests: Sequence[str], cpu_seconds: int) -> None:
     import resource  # noqa: PLC0415 - both for the child only
 
     import pytest  # noqa: PLC0415
@@ -204,6 +261,7 @@ def _test(tree: Path, tests: Sequence[str]) -> None:
     try:
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
         silent = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(silent, stream)
@@ -264,14 +322,20 @@ def pytest_runtest_logstart(nodeid: str) -> None:
 
     sys.setprofile(called)
     threading.setprofile(called)
-    _traced[nodeid] = {"began": time.monotonic()}
+    _traced[nodeid] = {"began": _cpu_seconds()}
 
 
 def pytest_runtest_logfinish(nodeid: str) -> None:
     """End a test."""
     sys.setprofile(None)
-    seconds = round(time.monotonic() - float(str(_traced[nodeid]["began"])), 3)
+    seconds = round(_cpu_seconds() - float(str(_traced[nodeid]["began"])), 3)
     _traced[nodeid] = {"seconds": seconds, "ran": sorted(one for one in _ran if one and not one.startswith("tests/"))}
+
+
+def _cpu_seconds() -> float:
+    """Of this process and those it waited for: what a busy machine does not stretch."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def pytest_runtest_logreport(report: object) -> None:

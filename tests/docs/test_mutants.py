@@ -1,6 +1,10 @@
 """What `make mutate` changes, and what it leaves alone."""
 
+import importlib.util
+from pathlib import Path
+
 from tools.mutants import mutants
+from tools.mutate_warm import functions_by_file, swaps_of
 
 SOURCE = b'''"""A docstring == stays."""
 
@@ -49,3 +53,22 @@ def test_an_id_survives_changes_elsewhere_and_not_in_its_function() -> None:
 
     assert ids(b"ONE = 1\n" + SOURCE) == ids(SOURCE)
     assert not ids(SOURCE.replace(b'"word"', b'"ward"')) & ids(SOURCE)
+
+
+def test_a_function_is_given_its_changed_code_in_place_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    path = tmp_path / "doors.py"
+    path.write_text(
+        "LIMIT = 5\n\n\ndef fits(\n    age: int,\n) -> bool:\n    return (\n        age < 9\n    )\n", encoding="utf-8"
+    )
+    spec = importlib.util.spec_from_file_location("doors", path)
+    assert spec is not None
+    assert spec.loader is not None
+    doors = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(doors)
+    made = {one.becomes: one for one in mutants(str(path), path.read_bytes())}
+    functions = functions_by_file()
+    assert list(swaps_of(made["(6)"], functions)) == []
+    ((function, code),) = swaps_of(made["(age <= 9)"], functions)
+    assert not doors.fits(9)
+    function.__code__ = code
+    assert doors.fits(9)

@@ -1,3 +1,5 @@
+import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -85,3 +87,49 @@ def test_ids_depend_on_nonce_and_on_everything_bound() -> None:
 def test_a_nonce_is_needed() -> None:
     with pytest.raises(ValueError, match="nonce"):
         mint(mandate(), "repo.write", expires_ms=500, nonce="")
+
+
+def hashed(value: object) -> str:
+    """As anybody can compute it who reads docs/ledger.md: canonical JSON, SHA-256."""
+    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def test_an_auditor_can_compute_what_a_token_is_bound_to() -> None:
+    inputs = hashed({"kind": "optr/inputs/1", "value": {"base": A}})
+    assert inputs_digest({"base": A}) == inputs
+    bound = {
+        "run": "run",
+        "node": "A1",
+        "attempt": 1,
+        "agent": "codex",
+        "capability": "repo.write",
+        "inputs_digest": inputs,
+        "expires_ms": 500,
+    }
+    seal = {"kind": "optr/dispatch/1", "mandate": mandate().digest, "nonce": "n-1", "value": bound}
+    assert token().model_dump() == {"id": hashed(seal), **bound}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"run": "other"}, "the token's run is 'run', but 'other' was presented"),
+        ({"node": "A2"}, "the token's node is 'A1', but 'A2' was presented"),
+        ({"attempt": 2}, "the token's attempt is 1, but 2 was presented"),
+        ({"agent": "claude"}, "the token's agent is 'codex', but 'claude' was presented"),
+        ({"capability": "x"}, "the token's capability is 'repo.write', but 'x' was presented"),
+        ({"inputs_digest": ""}, f"the token's inputs is '{inputs_digest({'base': A})}', but '' was presented"),
+        ({"now_ms": 507}, "the token of node A1 expired 7 ms ago"),
+    ],
+)
+def test_a_refusal_says_what_was_bound_and_what_was_presented(changes: dict[str, object], text: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        check(token(), **presented(**changes))
+    assert caught.value.text == text
+
+
+def test_a_refused_capability_is_told_what_is_held() -> None:
+    with pytest.raises(RefusedError, match=r"Sub-PAC-run-A1 does not hold 'repo.read'; it holds: repo.write"):
+        mint(mandate(), "repo.read", expires_ms=500, nonce="n")
+    with pytest.raises(RefusedError, match="it holds: nothing"):
+        mint(narrow(mandate(), capabilities=()), "repo.read", expires_ms=500, nonce="n")
