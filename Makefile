@@ -37,7 +37,8 @@ interleave: $(STAMP)  ## seeded orders of events around runs, many of them (docs
 
 crash: $(STAMP)  ## kill the App at every point, twice, and at random, on both databases (docs/reliability.md)
 	$(BIN)/python -m tools.node_setup
-	OPTR_CRASH_ALL=1 OPTR_CRASH_KILLS=$(or $(KILLS),200) $(BIN)/pytest -vv -n 2 tests/e2e/test_kills_in_number.py
+	OPTR_CRASH_ALL=1 OPTR_CRASH_KILLS=$(or $(KILLS),200) $(BIN)/pytest -vv -n 2 tests/e2e/test_kills_in_number.py \
+		tests/e2e/test_stopped_at_any_stage.py tests/e2e/test_stale_state.py
 
 faults: $(STAMP)  ## every fault at every call of a run (docs/reliability.md)
 	$(BIN)/python -m tools.node_setup

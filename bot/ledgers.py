@@ -1,10 +1,11 @@
 """One ledger per GitHub repository: its key, its sequencer, and what the gate asks of its record."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.git import DATALAKE_REF, GitRemote, checked_repository, fetch_heads, push_commit
@@ -20,6 +21,7 @@ from ledger.faults import FaultFound
 from ledger.group import Group
 from ledger.keyring import KeyRing
 from ledger.keys import Signer
+from ledger.publication import CHECKPOINT_FILE
 from ledger.request import Request
 from ledger.rotation import Term, newest
 from ledger.scan import scan
@@ -29,8 +31,11 @@ from ledger.store import CheckpointStore
 from ledger.terms import terms_on
 from ledger.verify import verify_branch
 
+T = TypeVar("T")
+
 KEY_FILE = "key"
 LEDGERS = "ledgers"
+ORIGIN = "optr/"  # in front of `owner/name`: what a ledger is called in its checkpoints
 
 
 def key_file(state: Path, name: str) -> Path:
@@ -87,7 +92,7 @@ class Ledgers:
             key = key_file(self._state, name)
             key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not key.exists():
-                Signer.generate(key, f"optr/{name}")
+                Signer.generate(key, f"{ORIGIN}{name}")
             self._rings[name] = KeyRing.open(key)
         return self._rings[name]
 
@@ -120,7 +125,7 @@ class Ledgers:
     def signed(self, repository: str) -> Checkpoint | None:
         """The tree head of `owner/name`'s ledger that was signed last; None when there is none that can be read."""
         try:
-            note = self._checkpoints.load(f"optr/{checked_repository(repository)}")
+            note = self._checkpoints.load(f"{ORIGIN}{checked_repository(repository)}")
             return parse_checkpoint(note) if note is not None else None
         except (LedgerError, OSError):
             return None
@@ -134,6 +139,34 @@ class Ledgers:
         if repository not in self._revocations:
             self._revocations[repository] = Revocations(self._remote.path(repository))
         return self._revocations[repository].read()
+
+    def with_key(self) -> set[str]:
+        """The repositories, `owner/name`, whose ledger has its key here."""
+        return {"/".join(path.parts[-3:-1]) for path in (self._state / LEDGERS).glob(f"*/*/{KEY_FILE}")}
+
+    def checkpoint(self, repository: str) -> bytes | None:
+        """The checkpoint on our copy of the branch; None without one."""
+        repository_copy = GitDir(self._remote.path(repository))
+        tip = repository_copy.tip(DATALAKE_REF)
+        return repository_copy.file(tip, CHECKPOINT_FILE) if tip else None
+
+    async def look(self, installation: int, repository: str) -> None:
+        """Fetch the branch and see that it is what was signed last; a token that can read is enough.
+
+        Raises:
+            LedgerRefusedError: it is not.
+            GitHubError: the branch could not be fetched.
+        """
+        await self._at_work(installation, repository, lambda sequencer: sequencer.look())
+
+    async def adopt(self, installation: int, repository: str) -> None:
+        """Fetch the branch and take it for what was signed last, if it verifies and goes on from what is remembered.
+
+        Raises:
+            LedgerRefusedError: it does not; nothing was changed.
+            GitHubError: the branch could not be fetched.
+        """
+        await self._at_work(installation, repository, lambda sequencer: sequencer.adopt(forward=True))
 
     async def append(
         self, installation: int, repository: str, drafts: Sequence[Draft], files: Mapping[str, bytes]
@@ -156,19 +189,23 @@ class Ledgers:
     async def _append_all(
         self, installation: int, repository: str, requests: Sequence[Request]
     ) -> Sequence[Appended | LedgerError]:
+        return await self._at_work(installation, repository, lambda sequencer: sequencer.append_all(requests))
+
+    async def _at_work(self, installation: int, repository: str, work: Callable[[Sequencer], T]) -> T:
+        """Fetch, then have the sequencer do that, while nobody else writes."""
         keys = self.keys(repository)
 
-        async def appended(environment: Mapping[str, str]) -> Sequence[Appended | LedgerError]:
+        async def done(environment: Mapping[str, str]) -> T:
             async with self._remote.lock(repository):
                 sequencer, publisher = self._sequencer(repository, keys)
                 publisher.environment = environment
                 try:
                     await asyncio.to_thread(publisher.fetch)
-                    return await asyncio.to_thread(sequencer.append_all, requests)
+                    return await asyncio.to_thread(work, sequencer)
                 finally:
                     publisher.environment = {}
 
-        return await self._remote.authorised(installation, repository, appended)
+        return await self._remote.authorised(installation, repository, done)
 
     async def recorded_winner(self, installation: int, repository: str, run: str) -> RecordedWinner:
         """Fetch the branch, verify it against our key and our memory, and read what it says of `run`.

@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from bot.errors import OptrError
 from bot.settings_table import (
@@ -240,5 +241,10 @@ def _explain(error: ValidationError) -> Iterable[tuple[str, str, str]]:
     by_field = {setting.field: setting for setting in TABLE}
     for found in error.errors(include_url=False, include_input=False):
         setting = by_field[str(found["loc"][0])]
-        why = _PLAIN_REASONS.get(found["type"]) or found["msg"].removeprefix("Value error, ")
-        yield setting.variable, why, setting.remedy
+        yield setting.variable, _why(found), setting.remedy
+
+
+def _why(found: ErrorDetails) -> str:
+    if found["type"] == "too_short":
+        return f"it needs at least {found['ctx']['min_length']} characters"
+    return _PLAIN_REASONS.get(found["type"]) or found["msg"].removeprefix("Value error, ")

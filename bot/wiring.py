@@ -6,11 +6,12 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import aiohttp
 
+from bot.adoption import Adopted, adopt_all
 from bot.brakes import Brakes
 from bot.desk import RecordDesk
 from bot.errors import OptrError
@@ -37,9 +38,10 @@ from bot.sandboxes import operator_sandbox, remedy
 from bot.scratch import scratch_of
 from bot.server import Deps
 from bot.settings import Settings
+from bot.standing import Books, require_last_state
 from bot.trials import Trials
 from execution.agents.build import ModelAccess
-from execution.engine import Engine
+from execution.engine import Engine, exclusive
 from execution.leases import Leases
 from execution.prepared_cache import open_cache
 from execution.sandbox import SandboxError
@@ -47,11 +49,13 @@ from execution.spending import DAY_MS
 from execution.store import Store, StoredCheckpoints
 from execution.turns import Turns
 from execution.upkeep import Upkeep
+from execution.whose import working_for
 from execution.world import World
 
 STATE_FILE = "state.db"
 ENGINE_FILE = "engine.db"
 LOCK_FILE = "lock"
+START = "start"  # whose tokens those of the first look are
 TURNS_DIRECTORY = "turns"
 MILLISECONDS = 1000
 
@@ -121,6 +125,7 @@ class App:
             SetupProblem: the operator's models file is wrong.
             GitHubError: GitHub does not know this App, or cannot be reached.
             EngineBusyError: another process uses the state directory.
+            StateIsNotTheLastError: the state is older than the ledgers, or has not their keys.
         """
         try:
             sandbox = await operator_sandbox(self._environ)
@@ -163,12 +168,21 @@ class App:
             clock_ms=world.now_ms,
         )
         self._dispatcher = Dispatcher(all_handlers(), context)
+        await self._require_last_state()
         await engine.start()
         self._engine = engine
         self._reconciling = asyncio.create_task(self._reconciler(context, engine, Upkeep(world)).forever())
 
     def _trials(self, world: World) -> Trials:
         return Trials(world, self._installations, self._remote, self._checks)
+
+    async def _require_last_state(self) -> None:
+        reading = GitRemote(self._settings.state, self._settings.github_url, self._installations.reading_token)
+        memory = StoredCheckpoints(self._store)
+        with working_for(START):
+            books = Books(Ledgers(self._settings.state, reading, memory), memory)
+            await require_last_state(books, Survey(self._installations))
+        await self._installations.revoke(START)
 
     def _reconciler(self, context: Context, engine: Engine, upkeep: Upkeep) -> Reconciler:
         survey = Survey(self._installations)
@@ -201,6 +215,31 @@ class App:
         if self._dispatcher is None:
             raise RuntimeError("a delivery was handed over before the App was ready")
         await self._dispatcher.on_delivery(guid, event, payload)
+
+
+async def adopt_ledgers(settings: Settings) -> list[Adopted]:
+    """Take the ledgers as they stand, while no App works with this state.
+
+    Raises:
+        EngineBusyError: one does.
+        AppKeyError: the private key cannot sign.
+        GitHubError: GitHub did not say where the App is installed.
+    """
+    with nullcontext() if settings.database_url else exclusive(settings.state / LOCK_FILE):
+        store = Store(_url(settings, STATE_FILE))
+        try:
+            async with aiohttp.ClientSession() as session:
+                installations = Installations(session, github_settings(settings), time.time, asyncio.sleep)
+                memory = StoredCheckpoints(store)
+                looking, writing = (
+                    Ledgers(settings.state, GitRemote(settings.state, settings.github_url, token), memory)
+                    for token in (installations.reading_token, installations.git_token)
+                )
+                made = await adopt_all(Books(looking, memory), writing, Survey(installations), time.time)
+                await installations.revoke()
+                return made
+        finally:
+            store.close()
 
 
 def github_settings(settings: Settings) -> GitHubSettings:

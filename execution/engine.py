@@ -248,17 +248,26 @@ class Engine:
         return self._flows
 
     def _take_lock(self) -> None:
-        if self._lock_path is None:
-            return
-        self._lock = self._lock_path.open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise EngineBusyError(
-                f"another OPTR process uses the state directory {self._lock_path.parent}; stop it, give this one"
-                " another directory with OPTR_STATE, or share a PostgreSQL database with OPTR_DATABASE_URL"
-            ) from None
+        if self._lock_path is not None:
+            self._lock = exclusive(self._lock_path)
+
+
+def exclusive(path: Path) -> IO[str]:
+    """The file that one process of a state directory holds; closing it gives it back.
+
+    Raises:
+        EngineBusyError: another process holds it.
+    """
+    lock = path.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise EngineBusyError(
+            f"another OPTR process uses the state directory {path.parent}; stop it, give this one"
+            " another directory with OPTR_STATE, or share a PostgreSQL database with OPTR_DATABASE_URL"
+        ) from None
+    return lock
 
 
 def _passing_journal(url: str) -> sa.Engine:

@@ -222,6 +222,11 @@ class StoredCheckpoints:
     def __init__(self, store: Store) -> None:
         self._engine = store._engine  # noqa: SLF001 - one database, two views of it
 
+    def origins(self) -> list[str]:
+        """The ledgers of which something is remembered, by name."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(sa.select(_CHECKPOINTS.c.origin).order_by(_CHECKPOINTS.c.origin)).scalars())
+
     def load(self, origin: str) -> bytes | None:
         """The last signed checkpoint of a ledger."""
         query = sa.select(_CHECKPOINTS.c.note).where(_CHECKPOINTS.c.origin == origin)

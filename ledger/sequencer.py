@@ -166,21 +166,41 @@ class Sequencer:
                 return
             raise self._beaten()
 
-    def adopt(self) -> None:
+    def look(self) -> None:
+        """See that the branch is what was signed last, or will be by finishing an append of ours; changes nothing.
+
+        Raises:
+            LedgerRefusedError: it is not.
+            GitError: git failed.
+        """
+        with self._turn():
+            stored, tip = self._store.load(self._signer.origin), self._git.tip()
+            found = self._git.file(tip, CHECKPOINT_FILE) if tip else None
+            if found == stored:
+                self._read(tip, found)
+            elif stored is None or self._git.tip(staging_ref(stored)) is None:
+                raise self._refusal(self._lagging(tip, found, stored), stored)
+
+    def adopt(self, *, forward: bool = False) -> None:
         """Take the branch as it stands for what was signed last, when the store has lost its memory.
 
         A deliberate act of the operator: from here on, lines that were cut off before this call are not missed.
+
+        Args:
+            forward: also when the store remembers an earlier checkpoint that the branch extends, as a store does that
+                was restored from an old backup.
 
         Raises:
             LedgerRefusedError: the store remembers something, or the branch does not verify under this key.
         """
         with self._lock:
+            remembered = self._store.load(self._signer.origin) if forward else None
             tip = self._git.tip()
             data = self._git.file(tip, CHECKPOINT_FILE) if tip else None
-            found = verify_branch(self._git.path, trusted=str(self._signer.vkey))
+            found = verify_branch(self._git.path, trusted=str(self._signer.vkey), remembered=remembered)
             if found.problem is not None:
                 raise LedgerRefusedError(Standing.UNVERIFIED, f"not adopted: {found.problem.detail}")
-            if not data or not self._store.swap(self._signer.origin, None, data):
+            if not data or not self._store.swap(self._signer.origin, remembered, data):
                 raise LedgerRefusedError(Standing.DIFFERENT, "not adopted: the store holds a checkpoint of this ledger")
 
     @contextmanager

@@ -8,6 +8,7 @@ import typer
 from typer.main import get_command
 
 from bot.cli import (
+    adopt_ledgers,
     correct,
     demo,
     doctor,
@@ -72,6 +73,7 @@ def build() -> typer.Typer:
     app.command("verify-ledger", epilog=verify_ledger.EPILOG)(verify_ledger.verify_ledger)
     app.command("rebuild-ledger", epilog=rebuild_ledger.EPILOG)(rebuild_ledger.rebuild_ledger)
     app.command(epilog=serve.EPILOG)(serve.serve)
+    app.command("adopt-ledgers", epilog=adopt_ledgers.EPILOG)(adopt_ledgers.adopt_ledgers)
     app.command(epilog=doctor.EPILOG)(doctor.doctor)
     app.command(epilog=report.EPILOG)(report.report)
     app.add_typer(_ledger(), name="ledger")

@@ -11,6 +11,8 @@ from bot.exit_codes import ExitCode
 from governance.states import RunOutcome
 
 if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
+
     from bot.github.errors import GitHubError
     from execution.problems import RunProblem
     from ledger.errors import LedgerRefusedError
@@ -42,6 +44,8 @@ def as_optr_error(error: BaseException) -> OptrError:
 
 def _tellers() -> Iterable[tuple[type[Exception], Callable[[Any], OptrError]]]:
     """How each family is told, the narrower one first. A person's own mistake must not wait for these imports."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
     from bot.github.errors import GitHubError  # noqa: PLC0415
     from execution.problems import RunProblem  # noqa: PLC0415
     from execution.yamlfile import ConfigError  # noqa: PLC0415
@@ -51,6 +55,7 @@ def _tellers() -> Iterable[tuple[type[Exception], Callable[[Any], OptrError]]]:
     yield RunProblem, _from_problem
     yield LedgerRefusedError, _from_ledger
     yield GitHubError, _from_github
+    yield DBAPIError, _from_database
     for family, code in _families():
         yield family, partial(_plain, code)
 
@@ -63,6 +68,16 @@ def _from_github(error: "GitHubError") -> OptrError:
     """A refused App is a matter of settings; everything else is GitHub or the way to it."""
     code = ExitCode.USAGE if error.status in _SETTINGS_STATUSES else ExitCode.INFRASTRUCTURE
     return OptrError(str(error), where="GitHub", code=code)
+
+
+def _from_database(error: "DBAPIError") -> OptrError:
+    """A database that is away, refuses us or is damaged: told in its driver's first line, which holds no password."""
+    why = next((line.strip() for line in str(error.orig).splitlines() if line.strip()), type(error.orig).__name__)
+    if type(error.orig).__module__.partition(".")[0] == "psycopg":
+        where, remedy = "OPTR_DATABASE_URL", "See that PostgreSQL runs there and lets this user in and create tables"
+    else:
+        where, remedy = "state.db and engine.db in OPTR_STATE", "Restore both from a backup: docs/operations.md"
+    return OptrError("the database cannot be used", where=where, why=why, remedy=remedy, code=ExitCode.INFRASTRUCTURE)
 
 
 def _placed(text: str) -> OptrError:

@@ -11,10 +11,10 @@ from bot.github.client import TIMEOUT_S, Exchange, GitHubClient, Surroundings
 from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.etags import EtagCache
 from bot.github.pace import WRITE_INTERVAL_S, Pace
-from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS, Permissions
+from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS, READING_PERMISSIONS, Permissions
 from bot.github.tokens import AppJwt, FixedCredential, InstallationTokens, Scope
 
-REVOKING_S_MAX = 20.0
+REVOKING_S_MAX = 10.0
 
 _APP = 0
 _GONE = frozenset({GitHubErrorCode.NOT_FOUND, GitHubErrorCode.UNAUTHORISED})
@@ -82,6 +82,10 @@ class Installations:
     async def git_token(self, installation: int, repository: str, /, *, refused: str = "") -> str:
         """A token that can fetch and push `owner/name` and nothing else; another one than `refused`."""
         return await self.tokens.token(Scope.of(installation, repository, GIT_PERMISSIONS), refused=refused)
+
+    async def reading_token(self, installation: int, _repository: str, /, *, refused: str = "") -> str:
+        """A token that can fetch whatever is installed: one for many looks at once, where minting takes its time."""
+        return await self.tokens.token(Scope.of(installation, "", READING_PERMISSIONS), refused=refused)
 
     async def login(self) -> str:
         """The login our comments and pull requests carry: `<slug>[bot]`."""

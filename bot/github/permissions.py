@@ -68,6 +68,9 @@ Minted by itself and only for agents of type `github-copilot`; an App whose oper
 https://github.com/github/copilot-sdk
 """
 
+READING_PERMISSIONS = needed_for((Operation.FETCH,))
+"""The token with which the App looks at its ledgers before it starts."""
+
 METADATA_PERMISSIONS = needed_for(())
 """The token that lists an installation's repositories."""
 
