@@ -73,8 +73,18 @@ def current(world: World, run_id: str) -> RunResult:
     )
     result = _overridden(account(run, finished, world.sandbox.name), store.find(run_id, PICKED, Picked))
     if (shown := store.find(run_id, RESULT, RunResult)) is not None:
-        result = result.model_copy(update={"links": shown.links, "receipt": shown.receipt or result.receipt})
+        result = _shown(result, shown)
     return result
+
+
+def _shown(result: RunResult, shown: RunResult) -> RunResult:
+    """With the links that people already have, and the receipt of whichever line is newer.
+
+    What was shown last may be older than the line of the decision (the plan) or newer (a pull request opened).
+    """
+    known = [receipt for receipt in (result.receipt, shown.receipt) if receipt is not None]
+    newest = max(known, key=lambda receipt: receipt.size, default=None)
+    return result.model_copy(update={"links": shown.links, "receipt": newest})
 
 
 def _flow(world: World, run_id: str, plan: Plan) -> RunResult:
@@ -105,7 +115,7 @@ def _flow(world: World, run_id: str, plan: Plan) -> RunResult:
     )
     result = result.model_copy(update={"nodes": rows})
     if (shown := store.find(run_id, RESULT, RunResult)) is not None:
-        result = result.model_copy(update={"links": shown.links, "receipt": result.receipt or shown.receipt})
+        result = _shown(result, shown)
     return result
 
 

@@ -22,6 +22,7 @@ from execution.ports import Sandbox
 from execution.records import AgentOutcome, AgentReport, Attempt, Command, CommandResult, Limits, Task
 from execution.sandbox.probe import choose_sandbox
 from execution.workspace import Workspace, discard, prepare, take_patch
+from governance.shortening import shortened
 
 FENCE = "f3nce"
 TASK = Task(run="0" * 16, node="codex", intent="Make it so")
@@ -269,7 +270,7 @@ def test_a_fence_that_the_request_knows_is_no_fence() -> None:
         ('{"invariants": ["a", 2, {}]}', AgentReport(invariants=("a",))),
         ('{"other": 1}', AgentReport()),
         ("{" * 100_000, AgentReport()),
-        ('{"summary": "' + "x" * 9000 + '"}', AgentReport(summary="x" * 4000)),
+        ('{"summary": "' + "x" * 9000 + '"}', AgentReport(summary=shortened("x" * 9000, 4000))),
         ('{"summary": "\\ud800"}', AgentReport(summary="?")),
     ],
     ids=["plain", "fenced", "last", "types", "claims", "other", "deep", "long", "surrogate"],

@@ -16,6 +16,7 @@ from governance.intent import Intent
 from governance.report import Verdict
 from governance.settlement import aggregate
 from governance.wrap import wrap
+from ledger.rotation import KEY_ROTATED
 from tests.governance.conftest import RUN, sha
 from tests.governance.test_correction import Standing
 from tests.governance.test_flow_graphs import edge, graph_of, reader, writer
@@ -115,7 +116,9 @@ def test_every_entry_type_is_written_somewhere_real() -> None:
     )
     written = set(re.findall(r"EntryType\.([A-Z_]+)", sources))
     # An attempt goes from its dispatch to its end without a word of the agent's in between that would be worth a line.
-    assert {kind.value for kind in EntryType} - written <= {"SUB_PAC_EXECUTING"}
+    # The hand-over of a ledger's keys is the ledger's own line, under the same name.
+    assert {kind.value for kind in EntryType} - written <= {"SUB_PAC_EXECUTING", KEY_ROTATED}
+    assert re.search(r"Draft\(\S+ KEY_ROTATED,", (ROOT / "ledger/batch.py").read_text(encoding="utf-8"))
 
 
 @pytest.mark.covers("F3.41", "F3.53")
