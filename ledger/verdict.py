@@ -44,8 +44,10 @@ def describe(verification: Verification) -> list[str]:
             "Chain linkage intact",
             "Ledger verified",
         ]
-    at = f" at entry {problem.entry}" if problem.entry is not None else ""
-    return [*first, f"Ledger verification failed{at}: {problem.detail}", f"This implies: {problem.implies}"]
+    at = place = ""
+    if problem.entry is not None:  # people count entries from 1; `seq`, by which they look one up, counts from 0
+        at, place = f" at entry {problem.entry}", f" (entry {problem.entry} is seq {problem.entry - 1})"
+    return [*first, f"Ledger verification failed{at}: {problem.detail}", f"This implies: {problem.implies}{place}"]
 
 
 def record(verification: Verification) -> dict[str, Any]:

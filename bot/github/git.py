@@ -37,10 +37,10 @@ T = TypeVar("T")
 
 
 class ContentsToken(Protocol):
-    """Gives a token that may fetch and push one repository of an installation."""
+    """Gives a token for git and one repository of an installation."""
 
-    async def __call__(self, installation: int, repository: str, /, *, refused: str = "") -> str:
-        """The token; `refused` is the one that GitHub did not accept, so give another."""
+    async def __call__(self, installation: int, repository: str, /, *, pushes: bool = True, refused: str = "") -> str:
+        """The token, which cannot push unless asked; `refused` is one that GitHub did not accept, so give another."""
         ...
 
 
@@ -140,20 +140,27 @@ class GitRemote:
         return self._turns.of(checked_repository(repository))
 
     async def authorised(
-        self, installation: int, repository: str, use: Callable[[Mapping[str, str]], Awaitable[T]]
+        self,
+        installation: int,
+        repository: str,
+        use: Callable[[Mapping[str, str]], Awaitable[T]],
+        *,
+        pushes: bool = True,
     ) -> T:
         """`use` with the environment of a git child that may talk to `owner/name`; it holds a token, so never log it.
+
+        With `pushes` off the token can only read: what follows a run's end must not keep one alive that can push.
 
         When GitHub does not accept the token, which may have been revoked long before its hour was over, once more with
         a new one.
         """
-        token = await self._token(installation, repository)
+        token = await self._token(installation, repository, pushes=pushes)
         try:
             return await use(remote_environment(self._web_url, token, self._timeout_s))
         except GitHubError as error:
             if error.code is not GitHubErrorCode.UNAUTHORISED:
                 raise
-        token = await self._token(installation, repository, refused=token)
+        token = await self._token(installation, repository, pushes=pushes, refused=token)
         return await use(remote_environment(self._web_url, token, self._timeout_s))
 
     async def fetch(self, installation: int, repository: str) -> Path:
@@ -169,7 +176,7 @@ class GitRemote:
             async with self.lock(repository):
                 await asyncio.to_thread(fetch_heads, path, self.url(repository), environment)
 
-        await self.authorised(installation, repository, fetched)
+        await self.authorised(installation, repository, fetched, pushes=False)
         return path
 
     async def fetch_pull(self, installation: int, repository: str, number: int) -> Path:
@@ -185,7 +192,7 @@ class GitRemote:
             async with self.lock(repository):
                 await asyncio.to_thread(fetch_head_of, path, self.url(repository), environment, number)
 
-        await self.authorised(installation, repository, fetched)
+        await self.authorised(installation, repository, fetched, pushes=False)
         return path
 
     async def holding(self, installation: int, repository: str, commit: str) -> Path:

@@ -79,11 +79,20 @@ class Installations:
         scope = Scope.of(installation, repository, permissions)
         return GitHubClient(self._surroundings(installation), self.tokens.credential(scope))
 
-    async def git_token(self, installation: int, repository: str, /, *, refused: str = "") -> str:
-        """A token that can fetch and push `owner/name` and nothing else; another one than `refused`."""
-        return await self.tokens.token(Scope.of(installation, repository, GIT_PERMISSIONS), refused=refused)
+    async def git_token(self, installation: int, repository: str, /, *, pushes: bool = True, refused: str = "") -> str:
+        """A token that can fetch `owner/name`, or fetch and push it, and nothing else; another one than `refused`."""
+        permissions = GIT_PERMISSIONS if pushes else READING_PERMISSIONS
+        return await self.tokens.token(Scope.of(installation, repository, permissions), refused=refused)
 
-    async def reading_token(self, installation: int, _repository: str, /, *, refused: str = "") -> str:
+    async def reading_token(
+        self,
+        installation: int,
+        _repository: str,
+        /,
+        *,
+        pushes: bool = False,  # noqa: ARG002 - asked like any other, it cannot push all the same
+        refused: str = "",
+    ) -> str:
         """A token that can fetch whatever is installed: one for many looks at once, where minting takes its time."""
         return await self.tokens.token(Scope.of(installation, "", READING_PERMISSIONS), refused=refused)
 

@@ -69,7 +69,7 @@ https://github.com/github/copilot-sdk
 """
 
 READING_PERMISSIONS = needed_for((Operation.FETCH,))
-"""The token with which the App looks at its ledgers before it starts."""
+"""The token with which git fetches: it cannot push."""
 
 METADATA_PERMISSIONS = needed_for(())
 """The token that lists an installation's repositories."""

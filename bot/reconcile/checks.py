@@ -10,8 +10,9 @@ from bot.render.check_run import CheckStatus, Conclusion
 
 RUNS_S_MAX = 24 * 3600  # no run takes longer
 TITLE = "ended without a result"
-CANCELLED = "OPTR has no record of this run any more: its state was lost. Set the label again to start anew."
-TIMED_OUT = "Nothing was heard of this run for longer than any run takes. Set the label again to start anew."
+RECORDED = "What it had recorded stands on the `datalake` branch. Set the label again to start anew."
+CANCELLED = f"OPTR has no record of this run any more: its state was lost. {RECORDED}"
+TIMED_OUT = f"Nothing was heard of this run for longer than any run takes. {RECORDED}"
 
 
 def ending(check: CheckRunObject, now: dt.datetime) -> tuple[Conclusion, str]:

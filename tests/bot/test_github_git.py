@@ -94,7 +94,8 @@ def test_the_header_is_bound_to_the_host() -> None:
 
 
 def test_a_remote_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
-    async def token(_installation: int, _repository: str, /, *, refused: str = "") -> str:
+    async def token(_installation: int, _repository: str, /, *, pushes: bool = True, refused: str = "") -> str:
+        assert not pushes, "reading needs no token that can push"
         return refused or "ghs_secret"
 
     async def whole() -> str:

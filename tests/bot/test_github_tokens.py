@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.installations import GitHubSettings, Installations
-from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS
+from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS, READING_PERMISSIONS
 from bot.github.tokens import AppJwt, AppKeyError, InstallationToken, Scope
 from execution.whose import working_for
 from tests.bot.api_server import ApiServer, Asked, Clock, Reply, serving
@@ -113,8 +113,10 @@ def test_scopes_do_not_share_tokens(pem: str) -> None:
             (await app.client(1, "octo/other").getitem("/y"))["by"],
             (await app.client(2, "octo/sums").getitem("/z"))["by"],
             f"token {await app.git_token(1, 'octo/sums')}",
+            f"token {await app.git_token(1, 'octo/sums', pushes=False)}",
         }
-        assert len(answers) == 4
+        assert len(answers) == 5
+        assert server.asked[-1].body == {"repositories": ["sums"], "permissions": READING_PERMISSIONS}
         assert server.asked[0].body == {"repositories": ["sums"], "permissions": API_PERMISSIONS}
 
     with_app(pem, clock, use, mint)

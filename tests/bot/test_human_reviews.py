@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def people(store: Store, home: Path) -> HumanReviews:
-    async def no_token(_installation: int, _repository: str) -> str:
+    async def no_token(_installation: int, _repository: str, /, **_asked: object) -> str:
         raise GitHubError(GitHubErrorCode.UNREACHABLE, Call("POST", "token"), "nobody answers")
 
     remote = GitRemote(home, "http://127.0.0.1:9", no_token)

@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from bot.ports import Context
-from bot.reconcile.runs import APPROVAL_MS_MAX, Pulls, RunKeeper
+from bot.reconcile.runs import Pulls, RunKeeper
 from execution.runs import Run, Source
+from execution.stages.admit import APPROVAL_WAITS_MS
 from execution.upkeep import Working
 from governance.states import RunOutcome, RunState
 
@@ -42,7 +43,7 @@ class Book:
 
 @pytest.mark.parametrize(
     ("state", "age_ms"),
-    [(RunState.AWAITING_APPROVAL, APPROVAL_MS_MAX + 1), (RunState.EXECUTING, DAY_MS)],
+    [(RunState.AWAITING_APPROVAL, APPROVAL_WAITS_MS + 1), (RunState.EXECUTING, DAY_MS)],
 )
 def test_what_nobody_answers_or_works_on_expires_by_its_code(state: RunState, age_ms: int) -> None:
     run = Run(

@@ -4,8 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 
 SIZE_AND_ROOT = re.compile(r"[Ss]ize \d+, root `[0-9a-f]{64}`")
-# Said where there is nothing to copy: no line yet, a ledger that cannot be read, none at all.
-SAID = ("no line of this run stands on a ledger", "Ledger unreadable:", "Nothing was ever signed")
+# Said where there is nothing to copy: no line yet, a ledger that cannot be read, none at all, a run that nobody knows.
+SAID = (
+    "no line of this run stands on a ledger",
+    "Ledger unreadable:",
+    "Nothing was ever signed",
+    "What it had recorded stands on the `datalake` branch",
+)
 CHECKS = frozenset({"optr", "optr/gate", ""})  # a trial of a stranger's commit is nobody's run; comments have no name
 RUNS_OWN = "<!-- optr:run="  # answers to people's commands begin otherwise, and bear none
 

@@ -44,6 +44,7 @@ TOLD = (
     "could not",
     "failed",
     "a token is not revoked",
+    "ledgers are not looked at now",
 )
 
 
