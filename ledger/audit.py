@@ -17,9 +17,19 @@ from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint
 from ledger.crew import hashed, swept
 from ledger.entry import Entry
-from ledger.errors import NoteError, QuorumError, RotationError
+from ledger.errors import NoteError, RotationError
 from ledger.faults import Fault, FaultFound
-from ledger.layout import CHECKPOINT, KEYS, OPEN_SEGMENT, SEALED, SEGMENT_LINES, TILES, key_path
+from ledger.layout import (
+    CHECKPOINT,
+    COSIGNED,
+    KEYS,
+    OPEN_SEGMENT,
+    SEALED,
+    SEGMENT_LINES,
+    TILES,
+    WITNESSES,
+    key_path,
+)
 from ledger.note import VerifierKey
 from ledger.policy import Policy
 from ledger.resume import resumed
@@ -215,9 +225,9 @@ class Audit:
         """Check the signed tree head against the lines, and return the ledger's name.
 
         Raises:
-            FaultFound: CHECKPOINT, KEYS, ROTATION, MISSING_LINES, SURPLUS_LINES, ROOT or POLICY.
+            FaultFound: CHECKPOINT, KEYS, ROTATION, MISSING_LINES, SURPLUS_LINES or ROOT.
         """
-        terms = self._terms()
+        terms = self.terms()
         data = only(self.source, CHECKPOINT, Fault.CHECKPOINT)
         try:
             head = verify_head(data, terms, trusted)
@@ -230,7 +240,6 @@ class Audit:
         if head.root != self.chain.tree.root():
             raise FaultFound(Fault.ROOT)
         self._check_places(head.size, terms[0])
-        self._check_policy(data, terms)
         return head.origin
 
     def _check_places(self, size: int, first: Term) -> None:
@@ -242,15 +251,6 @@ class Audit:
         for path, entry in self.expected.said_by.items():
             if path.startswith(KEYS) and entry not in places and path != key_path(first.key.key_id):
                 raise FaultFound(Fault.ROTATION, f"{path}: nothing hands over here", entry)
-
-    def _check_policy(self, data: bytes, terms: Sequence[Term]) -> None:
-        try:
-            if self.manner.policy is not None:
-                self.manner.policy.check(data, [term.key for term in terms])
-        except QuorumError as error:
-            raise FaultFound(Fault.POLICY, str(error)) from error
-        except NoteError as error:
-            raise FaultFound(Fault.CHECKPOINT, str(error)) from error
 
     def check_remembered(self, origin: str) -> None:
         """Check that this is the ledger that is remembered, and not a shorter form of it.
@@ -270,8 +270,12 @@ class Audit:
         with closing(self.source.read(paths)) as contents:
             return dict(zip(paths, contents, strict=True))
 
-    def _terms(self) -> tuple[Term, ...]:
-        """Return the terms of the keys that lines speak for; `check_files` names the others."""
+    def terms(self) -> tuple[Term, ...]:
+        """Return the terms of the keys that lines speak for; `check_files` names the others.
+
+        Raises:
+            FaultFound: KEYS or ROTATION.
+        """
         files = {path: data for path, data in self._keys().items() if self.unread or path in self.expected.digests}
         try:
             return lineage(files)
@@ -289,7 +293,7 @@ class Audit:
         partials = {path: hashlib.sha256(data).digest() for path, data in self.chain.edge.partials().items()}
         expected = {**self.expected.digests, **partials}
         modes = self.source.modes()
-        judged = {OPEN_SEGMENT, CHECKPOINT, *self.expected.matched}
+        judged = {OPEN_SEGMENT, CHECKPOINT, COSIGNED, WITNESSES, *self.expected.matched}
         here = sorted(path for path in modes if not path.startswith(SEALED) and path not in judged)
         if self.unread:  # a line that was not read may speak for the others
             here = [path for path in here if path in expected or self._earlier(path)]

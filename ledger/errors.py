@@ -51,6 +51,14 @@ class QuorumError(LedgerError):
     """Fewer witnesses cosigned a checkpoint than a policy asks for."""
 
 
+class WitnessError(LedgerError):
+    """A witness did not cosign; asking again later may help."""
+
+
+class WitnessSawOtherError(WitnessError):
+    """A witness saw another history of this ledger, or more of it: the branch was rolled back or rewritten."""
+
+
 class ProofError(LedgerError, ValueError):
     """A receipt or Merkle proof that does not prove what it should."""
 

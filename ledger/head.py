@@ -19,10 +19,22 @@ from ledger.entry import Entry, parse
 from ledger.errors import MissingObjectError, ProofError
 from ledger.faults import Fault, FaultFound
 from ledger.index import Index, Mark
-from ledger.layout import CHECKPOINT, DIRECTORY, OPEN_SEGMENT, SEALED, SEGMENT_LINES, TILES, sealed_count, segment_path
+from ledger.layout import (
+    CHECKPOINT,
+    COSIGNED,
+    DIRECTORY,
+    OPEN_SEGMENT,
+    SEALED,
+    SEGMENT_LINES,
+    TILES,
+    WITNESSES,
+    sealed_count,
+    segment_path,
+)
 from ledger.scan import lines
 from ledger.tiles import HEIGHT, WIDTH, Edge, TileNodes, tile_path
 
+_REPLACED = (OPEN_SEGMENT, CHECKPOINT, COSIGNED, WITNESSES)  # the only files that are written anew
 _FLUSH = 4096  # ids held in memory during a pass over all lines
 
 
@@ -81,7 +93,7 @@ def _only_adds(changes: Mapping[str, Change]) -> bool:
         if change.new is None:
             if not partial:
                 return False
-        elif change.new.mode != PLAIN_FILE or (change.old is not None and path not in (OPEN_SEGMENT, CHECKPOINT)):
+        elif change.new.mode != PLAIN_FILE or (change.old is not None and path not in _REPLACED):
             return False
     return True
 

@@ -3,6 +3,8 @@
     datalake/ledger.jsonl                the open segment: the newest 1 to 32 lines
     datalake/ledger/000/000/000.jsonl    sealed segments of 32 lines, never touched again
     datalake/checkpoint                  signed tree head
+    datalake/cosigned                    the newest checkpoint that witnesses cosigned; may be of fewer lines
+    datalake/witnesses                   the keys of those witnesses
     datalake/tile/...                    C2SP tlog-tiles
     datalake/keys/<key id>.vkey          verification keys
     datalake/workflows/<workflow>/...    the files that lines speak for
@@ -20,6 +22,8 @@ BRANCH = "refs/heads/datalake"
 OPEN_SEGMENT = "ledger.jsonl"
 SEALED = "ledger/"
 CHECKPOINT = "checkpoint"
+COSIGNED = "cosigned"
+WITNESSES = "witnesses"
 TILES = "tile/"
 KEYS = "keys/"
 WORKFLOWS = "workflows/"

@@ -48,12 +48,14 @@ class Policy:
         witnesses: keys by name.
         groups: by name; each refers to names defined before it only.
         quorum: a witness, a group, or "none".
+        urls: where witnesses take requests, by name, of those for which the policy says so.
     """
 
     logs: tuple[VerifierKey, ...]
     witnesses: Mapping[str, VerifierKey]
     groups: Mapping[str, Group]
     quorum: str
+    urls: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, checkpoint: bytes, lineage: Sequence[VerifierKey] = ()) -> tuple[str, ...]:
         """Check a signed checkpoint and return the names of the witnesses that cosigned it.
@@ -133,7 +135,7 @@ def parse_policy(data: bytes) -> Policy:
                 raise PolicyError(f"line {number} of the policy: {error}") from error
     if draft.quorum is None:
         raise PolicyError("the policy has no line 'quorum NAME' (or 'quorum none')")
-    return Policy(tuple(draft.logs), draft.witnesses, draft.groups, draft.quorum)
+    return Policy(tuple(draft.logs), draft.witnesses, draft.groups, draft.quorum, draft.urls)
 
 
 @dataclass
@@ -143,6 +145,7 @@ class _Draft:
     logs: list[VerifierKey] = field(default_factory=list)
     witnesses: dict[str, VerifierKey] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     quorum: str | None = None
     lines: int = 0
@@ -154,8 +157,9 @@ class _Draft:
         match words:
             case ["log", vkey] | ["log", vkey, _]:
                 self.logs.append(_new(parse_vkey(vkey), self.logs))
-            case ["witness", name, vkey] | ["witness", name, vkey, _]:
+            case ["witness", name, vkey, *url] if len(url) <= 1:
                 self.witnesses[self._name(name)] = _new(parse_vkey(vkey, COSIGNATURE), self.witnesses.values())
+                self.urls.update((name, one) for one in url)
             case ["group", name, threshold, *members] if members:
                 self.groups[self._name(name)] = self._group(threshold, members)
             case ["quorum", name] if self.quorum is None:

@@ -57,6 +57,13 @@ class Publication:
             staged, parent = self._restage(staged, tip, checkpoint), tip
         raise LedgerBusyError(f"{self._origin}: {BRANCH} keeps moving; append again later to finish")
 
+    def once(self, staged: str, parent: str, ref: str) -> bool:
+        """Bring a staged commit that is not signed for onto the branch, if that still stands at `parent`; tell it."""
+        if (self._publish is None or self._publish(staged, parent)) and self._git.move(staged, parent, ref):
+            return True
+        self._git.drop(ref)
+        return False
+
     def _arrived(self, tip: str, staged: str, checkpoint: bytes) -> bool:
         return self._git.contains(tip, staged) or self._git.file(tip, CHECKPOINT_FILE) == checkpoint
 

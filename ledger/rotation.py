@@ -156,6 +156,11 @@ def lineage(files: Mapping[str, bytes]) -> tuple[Term, ...]:
     )
 
 
+def term_at(size: int, terms: Sequence[Term]) -> Term:
+    """Return whose term a tree head of `size` lines is in; `terms` is not empty."""
+    return next(one for one in reversed(terms) if one.first <= size or one is terms[0])
+
+
 def verify_head(data: bytes, terms: Sequence[Term], trusted: VerifierKey | None = None) -> Checkpoint:
     """Check that the key whose term it is signed a checkpoint.
 
@@ -168,7 +173,7 @@ def verify_head(data: bytes, terms: Sequence[Term], trusted: VerifierKey | None 
         NoteError: it is not so.
     """
     size = parse_checkpoint(data).size
-    term = next(one for one in reversed(terms) if one.first <= size or one is terms[0])
+    term = term_at(size, terms)
     try:
         head = verify_checkpoint(data, [term.key])
     except NoteError:

@@ -30,6 +30,7 @@ from ledger.branch import GitDir
 from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from ledger.commit import Commit
+from ledger.cosigned import files, verify_cosigned
 from ledger.entry import Draft
 from ledger.errors import (
     CanonicalError,
@@ -46,11 +47,12 @@ from ledger.head import Head, read_head
 from ledger.index import Index, Mark
 from ledger.keyring import KeyRing, ring_of
 from ledger.keys import Signer
-from ledger.layout import BRANCH, DIRECTORY, WORKFLOWS
+from ledger.layout import BRANCH, COSIGNED, DIRECTORY, WITNESSES, WORKFLOWS
 from ledger.lease import Lease
+from ledger.note import Signature, VerifierKey
 from ledger.publication import CHECKPOINT_FILE, TRIES_MAX, Publication, Publish, staging_ref
 from ledger.request import Recorded, Request
-from ledger.rotation import KEY_ROTATED
+from ledger.rotation import KEY_ROTATED, Term
 from ledger.store import CheckpointStore
 from ledger.verify import verify_branch
 
@@ -180,6 +182,31 @@ class Sequencer:
                 self._read(tip, found)
             elif stored is None or self._git.tip(staging_ref(stored)) is None:
                 raise self._refusal(self._lagging(tip, found, stored), stored)
+
+    def keep_cosigned(self, checkpoint: bytes, found: Mapping[VerifierKey, Signature]) -> bool:
+        """Put cosignatures of `checkpoint` on the branch, each verified again; False when it is not the newest.
+
+        Raises:
+            NoteError: a cosignature is wrong; nothing was written.
+            LedgerRefusedError, LedgerBusyError, GitError: as `append`.
+        """
+        content = files(checkpoint, found)
+        with self._turn():
+            head, signed = self._settle()
+            if signed is not None or head.commit is None or head.checkpoint != checkpoint:
+                return False
+            # What stands on the branch was just seen to be signed by the key whose turn it is, whatever it was before.
+            verify_cosigned(content[COSIGNED], content[WITNESSES], [Term(self._signer.vkey, 0, None)])
+            write = {f"{DIRECTORY}/{path}": data for path, data in content.items()}
+            names = ", ".join(sorted(key.name for key in found))
+            ref = staging_ref(content[COSIGNED])
+            message = f"audit(optr): cosigned\n\nCosigned-By: {names}\n"
+            seconds = head.chain.timestamp // 1000
+            staged = self._git.stage(Commit(head.commit, message, seconds, write), ref)
+            if not self._publication.once(staged, head.commit, ref):
+                return False
+            self._head = Head(staged, head.checkpoint, head.chain)
+            return True
 
     def adopt(self, *, forward: bool = False) -> None:
         """Take the branch as it stands for what was signed last, when the store has lost its memory.

@@ -14,6 +14,7 @@ from ledger.branch import GitDir
 from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint, parse_checkpoint
 from ledger.commit import PLAIN_FILE
+from ledger.cosigned import check_cosigned
 from ledger.faults import Fault, FaultFound, Problem
 from ledger.layout import BRANCH, CHECKPOINT, OPEN_SEGMENT, SEALED
 from ledger.note import VerifierKey, parse_vkey
@@ -121,6 +122,7 @@ def _verify_whole(
         origin = running.check_head(trusted)
         running.check_remembered(origin)
         running.check_files()
+        check_cosigned(source, running.terms(), manner.policy)
     except FaultFound as found:
         problem = found.problem()
     known = trusted is not None or (manner.policy is not None and manner.policy.logs)

@@ -121,15 +121,11 @@ def _policy() -> typer.Typer:
 
 
 def _witness() -> typer.Typer:
-    about = "Vouch for ledgers that somebody else runs."
+    about = "Vouch for ledgers that somebody else runs, or have your own vouched for."
     group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
     group.command(epilog=witness.SERVE_EPILOG)(witness.serve)
-    group.callback()(_nothing)  # so that `serve` keeps its name although it is alone
+    group.command(epilog=witness.COLLECT_EPILOG)(witness.collect)
     return group
-
-
-def _nothing() -> None:
-    """Vouch for ledgers that somebody else runs."""
 
 
 def run(argv: Sequence[str]) -> int:

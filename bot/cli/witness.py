@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli.options import Verbose
+from bot.cli.options import Repo, Verbose
 from bot.cli.output import emit, say
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
@@ -27,6 +27,32 @@ SERVE_EPILOG = """Examples:
 optr witness serve /var/lib/witness --name witness.example.com/ours --logs ledgers.vkeys
 
 optr verify-ledger --repo . --policy witnesses.policy"""
+
+
+COLLECT_EPILOG = """Examples:
+
+optr witness collect --policy witnesses.policy
+
+optr witness collect --policy witnesses.policy --repo ~/src/thing && optr verify-ledger --policy witnesses.policy"""
+
+
+def collect(
+    *,
+    policy: Annotated[
+        Path, typer.Option("--policy", help="The witnesses, with their URLs, as a C2SP tlog-policy.", metavar="FILE")
+    ],
+    repo: Repo = Path(),
+    verbose: Verbose = False,
+) -> ExitCode:
+    """Ask the policy's witnesses to cosign the newest checkpoint, and put what they say on the branch datalake.
+
+    For a ledger whose key is on this machine. Each cosignature is verified before it is written. Status 4: a witness
+    cosigned nothing now, ask again later; 20: one saw another history of this ledger.
+    """
+    del verbose  # read by `bot.cli.app.run`
+    from bot.cli.witnesses import collect_here  # noqa: PLC0415 - `--help` must not wait for it
+
+    return collect_here(policy, repo)
 
 
 def serve(
