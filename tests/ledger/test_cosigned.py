@@ -48,7 +48,7 @@ def serve() -> Iterator[Callable[[web.Application], str]]:
 
         thread = threading.Thread(target=work)
         thread.start()
-        ends.extend([lambda: loop.call_soon_threadsafe(loop.stop), thread.join])  # type: ignore[list-item,func-returns-value]
+        ends.extend([lambda: loop.call_soon_threadsafe(loop.stop), thread.join])  # type: ignore[list-item]
         assert ready.wait(60)
         return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
