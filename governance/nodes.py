@@ -74,7 +74,7 @@ _TYPES = frozenset(kind.value for kind in FieldType)
 
 def choices(kind: str) -> tuple[str, ...]:
     """The words that a field of this type may hold; empty for a field that is not one of fixed words."""
-    return tuple(kind.split("|")) if kind not in _TYPES else ()
+    return tuple(kind.split("|")) if kind and kind not in _TYPES else ()
 
 
 class Join(Record):

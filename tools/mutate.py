@@ -11,6 +11,7 @@ functions that changed. `--again` asks anew about the survivors, after tests wer
 """
 
 import argparse
+import compileall
 import json
 import multiprocessing
 import os
@@ -24,6 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from select import select
 
 from tools.mutants import Mutant, mutants
@@ -139,6 +141,8 @@ def _run(
         if not wanted:
             return
         _preload(known["modules"])
+        for tree in trees:  # by hash, as a mutant may be as long as the original and made in the same second
+            compileall.compile_dir(tree, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
         print(f"{len(wanted)} mutants to try, {given.jobs} at a time", flush=True)
         workers = [
             multiprocessing.get_context("fork").Process(
