@@ -125,10 +125,14 @@ class Ledgers:
     def signed(self, repository: str) -> Checkpoint | None:
         """The tree head of `owner/name`'s ledger that was signed last; None when there is none that can be read."""
         try:
-            note = self._checkpoints.load(f"{ORIGIN}{checked_repository(repository)}")
+            note = self.signed_note(repository)
             return parse_checkpoint(note) if note is not None else None
         except (LedgerError, OSError):
             return None
+
+    def signed_note(self, repository: str) -> bytes | None:
+        """The same as it was signed, byte by byte."""
+        return self._checkpoints.load(f"{ORIGIN}{checked_repository(repository)}")
 
     def revocations(self, repository: str) -> tuple[Revocation, ...]:
         """What was revoked, as the local copy of the branch says at this moment.

@@ -37,6 +37,7 @@ from bot.settings_table import (
     WEBHOOK_SECRET_CHARACTERS_MIN,
     WRITE_INTERVAL_MS_DEFAULT,
     WRITE_INTERVAL_MS_MAX,
+    Anchoring,
     ContainerEngine,
     LogLevel,
     SandboxChoice,
@@ -159,6 +160,7 @@ class Settings(LocalSettings):
     )
     write_interval_ms: int = Field(default=WRITE_INTERVAL_MS_DEFAULT, ge=0, le=WRITE_INTERVAL_MS_MAX)
     reconcile_ms: int = Field(default=RECONCILE_MS_DEFAULT, ge=RECONCILE_MS_MIN, le=RECONCILE_MS_MAX)
+    anchors: Anchoring = Anchoring.OFF
     keep_days: int = Field(default=KEEP_DAYS_DEFAULT, ge=KEEP_DAYS_MIN, le=KEEP_DAYS_MAX)
     lease_ms: int = Field(default=LEASE_MS_DEFAULT, ge=LEASE_MS_MIN, le=LEASE_MS_MAX)
     metrics_token: Annotated[SecretStr, Field(min_length=METRICS_TOKEN_CHARACTERS_MIN)] | None = None

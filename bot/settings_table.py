@@ -46,6 +46,13 @@ class ContainerEngine(StrEnum):
     NERDCTL = "nerdctl"
 
 
+class Anchoring(StrEnum):
+    """Whether tree heads go onto a branch that GitHub signs."""
+
+    OFF = "off"
+    ON = "on"
+
+
 class LogLevel(StrEnum):
     """How much is logged."""
 
@@ -328,6 +335,14 @@ TABLE: tuple[Setting, ...] = (
         f"Give one of: {', '.join(Capture)}",
         default=Capture.REDACTED.value,
         reader=Reader.BOTH,
+    ),
+    Setting(
+        "OPTR_ANCHORS",
+        "anchors",
+        "Whether, once an hour at most, the ledger's newest tree head becomes a commit on `datalake-anchors` that "
+        f"GitHub signs and dates: {', '.join(Anchoring)}. What that shows: docs/ledger.md",
+        f"Give one of: {', '.join(Anchoring)}",
+        default=Anchoring.OFF.value,
     ),
     Setting(
         "OPTR_AGENT_ENV",

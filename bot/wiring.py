@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from bot.adoption import Adopted, adopt_all
+from bot.anchors import Anchors
 from bot.brakes import Brakes
 from bot.desk import RecordDesk
 from bot.errors import OptrError
@@ -38,6 +39,7 @@ from bot.sandboxes import operator_sandbox, remedy
 from bot.scratch import scratch_of
 from bot.server import Deps
 from bot.settings import Settings
+from bot.settings_table import Anchoring
 from bot.standing import Books, require_last_state
 from bot.trials import Trials
 from execution.agents.build import ModelAccess
@@ -112,6 +114,7 @@ class App:
         people = HumanReviews(store, ledgers, time.time)
         self._gate = GitHubGate(self._installations, remote, ledgers, checks, people)
         self._forge = GitHubForge(self._installations, remote, ledgers, self._gate, checks, self._comments)
+        self._anchors = Anchors(self._installations, remote, ledgers, time.time)
         self._engine: Engine | None = None
         self.key_terms = ledgers.terms
         self._dispatcher: Dispatcher | None = None
@@ -193,6 +196,7 @@ class App:
             taker=engine,
             keeper=RunKeeper(context, upkeep, survey),
             handles=all_handlers().handles,
+            anchor=self._anchors.keep if self._settings.anchors is Anchoring.ON else None,
         )
         return Reconciler(context, sides, self._settings.reconcile_ms / MILLISECONDS)
 

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ledger.anchors import Anchor, anchors_on
+from ledger.branch import resolve
 from ledger.crew import JOBS_MAX, cores
 from ledger.errors import LedgerError
 from ledger.faults import Kind
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     kept.add_argument("--checkpoint", type=Path, metavar="FILE", help="a checkpoint you kept; must be extended")
     kept.add_argument("--since", type=Path, metavar="FILE", help="the same, but read only what is new in full")
     verify.add_argument("--policy", type=Path, metavar="FILE", help="witnesses that must vouch (c2sp.org/tlog-policy)")
+    verify.add_argument("--anchors", metavar="REF", help="branch of the same clone whose tree heads must be extended")
     verify.add_argument("--jobs", type=_jobs, default=cores(), metavar="N", help="processes (default: %(default)s)")
     verify.add_argument("--json", action="store_true", help="print one versioned JSON object")
     key = commands.add_parser("new-key", help="make a signing key", description="Print the verification key.")
@@ -69,10 +72,16 @@ def _verify(options: argparse.Namespace) -> Verification:
     kept = options.since or options.checkpoint
     remembered = kept.read_bytes() if kept else None
     policy = parse_policy(options.policy.read_bytes()) if options.policy else None
-    manner = Manner(options.jobs, incremental=options.since is not None, policy=policy)
+    manner = Manner(options.jobs, incremental=options.since is not None, policy=policy, anchors=_anchors(options))
     if options.ledger is not None:
         return verify_file(options.ledger, options.key, remembered, manner)
     return verify(options.where or options.repo or ".", sys.stdin.buffer, options.key, remembered, manner)
+
+
+def _anchors(options: argparse.Namespace) -> tuple[Anchor, ...]:
+    if options.anchors is None:
+        return ()
+    return anchors_on(resolve(Path(options.where or options.repo or ".")), options.anchors)
 
 
 def _jobs(text: str) -> int:

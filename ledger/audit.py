@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
+from ledger.anchors import Anchor, check_anchors
 from ledger.canonical import LINE_BYTES_MAX
 from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint
@@ -56,12 +57,14 @@ class Manner:
         progress: called now and then with the number of lines read so far, and of those there may be at most.
         incremental: do not read again what stands under the remembered checkpoint, nor the files its lines speak for.
         policy: which witnesses must vouch for the tree head.
+        anchors: tree heads that the ledger must extend, see `ledger.anchors`.
     """
 
     jobs: int = 1
     progress: Callable[[int, int], None] = _unwatched
     incremental: bool = False
     policy: Policy | None = None
+    anchors: tuple[Anchor, ...] = ()
 
 
 SIMPLY = Manner()
@@ -123,6 +126,7 @@ class Audit:
     expected: _Expected = field(default_factory=_Expected)
     unread: int = 0
     _handed_over: dict[int, Rotation] = field(default_factory=dict)
+    _head: Checkpoint | None = None
 
     def read_lines(self) -> None:
         """Read every line: whole blocks by sweeping, what a sweep does not accept and the rest one by one.
@@ -240,6 +244,7 @@ class Audit:
         if head.root != self.chain.tree.root():
             raise FaultFound(Fault.ROOT)
         self._check_places(head.size, terms[0])
+        self._head = head
         return head.origin
 
     def _check_places(self, size: int, first: Term) -> None:
@@ -264,6 +269,16 @@ class Audit:
             raise FaultFound(Fault.REMEMBERED, f"this is {origin}, remembered is {self.remembered.origin}")
         if self.remembered.size > self.chain.size:
             raise FaultFound(Fault.REMEMBERED, f"{self.remembered.size} lines were signed, {self.chain.size} are here")
+
+    def check_anchors(self) -> None:
+        """Check, after head and files, that the ledger extends every tree head that was anchored.
+
+        Raises:
+            FaultFound: ANCHOR.
+        """
+        if self._head is not None and self.manner.anchors:
+            read = partial(only, self.source, fault=Fault.TILE)
+            check_anchors(self.manner.anchors, self._head, self.terms(), read)
 
     def _keys(self) -> dict[str, bytes]:
         paths = sorted(path for path in self.source.modes() if path.startswith(KEYS))

@@ -32,6 +32,7 @@ class Fault(StrEnum):
     ROTATION = "key rotation invalid"
     REMEMBERED = "differs from the remembered checkpoint"
     COSIGNED = "cosigned checkpoint invalid"
+    ANCHOR = "differs from an anchor"
     POLICY = "witness policy not met"
     TILE = "tile mismatch"
     FILE = "file digest mismatch"
@@ -60,6 +61,7 @@ IMPLIES: Mapping[Fault, str] = {
     Fault.ROTATION: "a hand-over of the signing key was changed, moved or forged",
     Fault.REMEMBERED: "history was rolled back or rewritten by somebody who holds the signing key",
     Fault.COSIGNED: "the cosigned tree head was changed, or witnesses saw another history than this one",
+    Fault.ANCHOR: "history was rolled back or rewritten after it was anchored, by somebody who holds the signing key",
     Fault.POLICY: "too few witnesses vouch that others see the same: it may be shown to you alone",
     Fault.TILE: "the Merkle tiles were changed; proofs made from them will fail",
     Fault.FILE: "this file was changed after its line was written",

@@ -123,6 +123,7 @@ def _verify_whole(
         running.check_remembered(origin)
         running.check_files()
         check_cosigned(source, running.terms(), manner.policy)
+        running.check_anchors()
     except FaultFound as found:
         problem = found.problem()
     known = trusted is not None or (manner.policy is not None and manner.policy.logs)
@@ -158,6 +159,8 @@ def _check_lone(running: Audit) -> None:
         running.check_remembered(running.remembered.origin)
     if running.manner.policy is not None:
         raise FaultFound(Fault.POLICY, "there is no checkpoint beside the lines")
+    if running.manner.anchors:
+        raise FaultFound(Fault.ANCHOR, "there is no checkpoint beside the lines")
 
 
 def _check_modes(source: DivisibleSource) -> None:

@@ -16,6 +16,7 @@ from bot.exit_codes import ExitCode
 from bot.render.neutral import visible
 
 if TYPE_CHECKING:
+    from ledger.anchors import Anchor
     from ledger.audit import Manner
     from ledger.policy import Policy
     from ledger.verdict import Verification
@@ -30,6 +31,8 @@ optr verify-ledger --repo .
 git clone --bare --single-branch --branch datalake URL record.git && optr verify-ledger record.git
 
 optr verify-ledger record.git --since kept-checkpoint --policy witnesses.txt
+
+optr verify-ledger record.git --anchors refs/heads/datalake-anchors
 
 optr verify-ledger record/datalake/ledger.jsonl
 
@@ -63,6 +66,10 @@ def verify_ledger(  # noqa: PLR0913 - each option of the command is one argument
         Path | None,
         typer.Option("--policy", help="The witnesses that must vouch, as a C2SP tlog-policy.", metavar="FILE"),
     ] = None,
+    anchors: Annotated[
+        str | None,
+        typer.Option("--anchors", help="A branch of the same clone whose tree heads it must extend.", metavar="REF"),
+    ] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", help="Processes; 0 is one for each core.", metavar="N", min=0, max=256)
     ] = 0,
@@ -81,6 +88,8 @@ def verify_ledger(  # noqa: PLR0913 - each option of the command is one argument
     from ledger.crew import cores  # noqa: PLC0415
 
     manner = Manner(jobs or cores(), incremental=since is not None, policy=_policy(policy))
+    if anchors is not None:
+        manner = replace(manner, anchors=_anchors(repo or Path(where or "."), anchors, ledger))
     checkpoint = _head(since or remembered)
     with _progress(shown=not as_json) as progress:
         manner = replace(manner, progress=progress)
@@ -89,6 +98,21 @@ def verify_ledger(  # noqa: PLR0913 - each option of the command is one argument
         else:
             found = _verify_branch(repo or Path(), key, checkpoint, manner)
     return _report(found, as_json=as_json)
+
+
+def _anchors(repo: Path, ref: str, ledger: Path | None) -> "tuple[Anchor, ...]":
+    from execution.discovery import NoRepositoryError, locate  # noqa: PLC0415
+    from ledger.anchors import anchors_on  # noqa: PLC0415
+    from ledger.branch import GitDir  # noqa: PLC0415
+    from ledger.errors import GitError, SourceError  # noqa: PLC0415
+
+    if ledger is not None:
+        raise OptrError("--anchors needs a clone, and --ledger names a file", remedy="Give --repo instead")
+    try:
+        return anchors_on(GitDir(locate(repo).common_dir), ref)
+    except (NoRepositoryError, SourceError, GitError) as error:
+        remedy = "Give a clone, and the full name of a branch in it, such as refs/heads/datalake-anchors"
+        raise OptrError(str(error), where="--anchors", remedy=remedy) from None
 
 
 def _exclude(given: dict[str, object]) -> None:

@@ -31,6 +31,7 @@ class Pass:
         mended: runs that were started, ended or closed.
         started: runs that labels asked for.
         orphans: checks that were ended.
+        anchored: tree heads that were anchored.
     """
 
     asked_again: int = 0
@@ -38,6 +39,7 @@ class Pass:
     mended: int = 0
     started: int = 0
     orphans: int = 0
+    anchored: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Sides:
         survey, hooks: GitHub.
         inbox, taker, keeper: ours.
         handles: whether we want a delivery of (event, action).
+        anchor: anchors the ledger of one repository when it is time; None where the operator did not ask for it.
     """
 
     survey: Survey
@@ -56,6 +59,7 @@ class Sides:
     taker: deliveries.Taker
     keeper: RunKeeper
     handles: Callable[[str, str], bool]
+    anchor: Callable[[Place], Awaitable[int]] | None = None
 
 
 class Reconciler:
@@ -103,7 +107,7 @@ class Reconciler:
         retried = await deliveries.retry(self._sides.inbox, self._sides.taker, now_ms, self._interval_s)
         asked = await self._tolerant(deliveries.recover(self._sides.hooks, self._sides.handles, now, grace_s))
         mended = await self._sides.keeper.keep()
-        started = orphans = 0
+        started = orphans = anchored = 0
         for place in await self._places():
             if self._is_tight(place):
                 continue
@@ -111,7 +115,9 @@ class Reconciler:
                 labels.grant(self._context, self._sides.survey, place, now, self._interval_s)
             )
             orphans += await self._tolerant(checks.close_orphans(self._context, self._sides.survey, place, now))
-        return Pass(asked, retried, mended, started, orphans)
+            if self._sides.anchor is not None:
+                anchored += await self._tolerant(self._sides.anchor(place))
+        return Pass(asked, retried, mended, started, orphans, anchored)
 
     async def _places(self) -> list[Place]:
         """The repositories of this pass: each pass goes on where the last one ended."""
