@@ -117,6 +117,47 @@ class Event(Part):
     installation: Installation
 
 
+class NamedRepository(Part):
+    """A repository as installation events name it."""
+
+    full_name: FullName
+
+
+class InstallationEvent(Part):
+    """`installation.*` and `installation_repositories.*`: of no repository in particular."""
+
+    sender: Account
+    installation: Installation
+    repositories_removed: tuple[NamedRepository, ...] = Field(default=(), strict=False)
+
+
+class Owners(Part):
+    """Whose a repository was; one of the two."""
+
+    user: Account | None = None
+    organization: Account | None = None
+
+
+class OwnerBefore(Part):
+    """The former owner."""
+
+    former: Owners = Field(alias="from")
+
+
+class OwnerChange(Part):
+    """What a transfer changed."""
+
+    owner: OwnerBefore
+
+
+class RepositoryEvent(Part):
+    """`repository.*`; after a deletion no installation may be named."""
+
+    sender: Account
+    repository: Repository
+    changes: OwnerChange | None = None
+
+
 class IssueEvent(Event):
     """`issues.*`."""
 

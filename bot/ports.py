@@ -11,7 +11,7 @@ from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
 from execution.artifacts import Approved, Picked, Plan
 from execution.result import RunResult
-from execution.runs import Run
+from execution.runs import NO_FACTS, Run
 from execution.spending import Scope
 from execution.stages.flow_correct import Asked
 from execution.switches import Pause
@@ -56,8 +56,8 @@ class Runs(Protocol):
         """
         ...
 
-    async def cancel(self, run_id: str, by: str) -> bool:
-        """Stop a run; False when it was closed already."""
+    async def cancel(self, run_id: str, by: str, facts: Mapping[str, str] = NO_FACTS) -> bool:
+        """Stop a run, with further members of its closing line; False when it was closed already."""
         ...
 
     async def conclude(self, run_id: str, outcome: RunOutcome, by: str, facts: Mapping[str, str]) -> None:
@@ -82,6 +82,10 @@ class RunLookup(Protocol):
 
     async def open_runs_of(self, repository: str) -> list[Run]:
         """Runs of a repository that are not closed, newest first."""
+        ...
+
+    async def open_runs_through(self, installation: int) -> list[Run]:
+        """Runs of every repository of an installation that are not closed, newest first."""
         ...
 
     async def runs_in_review(self, repository: str) -> list[Run]:

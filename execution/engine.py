@@ -23,7 +23,7 @@ from execution.flows import Deliver, Flows, register
 from execution.leases import Leases, keep
 from execution.result import RunResult
 from execution.retention import forget_forever
-from execution.runs import Run
+from execution.runs import NO_FACTS, Run
 from execution.stages.flow_correct import Asked, issue_correction
 from execution.stages.flow_state import corrections
 from execution.store import SQLITE_BUSY_TIMEOUT_MS
@@ -162,8 +162,11 @@ class Engine:
         """Go on with a run that waited for a person; again is a no-op."""
         await _outside(self._enqueue(approved_id(run_id), RUNS_QUEUE, self._ready.run, run_id))
 
-    async def cancel(self, run_id: str, by: str) -> bool:
-        """Stop a run and close it as cancelled; False when it was closed before."""
+    async def cancel(self, run_id: str, by: str, facts: Mapping[str, str] = NO_FACTS) -> bool:
+        """Stop a run and close it as cancelled; False when it was closed before.
+
+        `facts` are further members of its closing line.
+        """
         run = self._world.run(run_id)
         if run.state is RunState.CLOSED:
             return False
@@ -171,7 +174,7 @@ class Engine:
         for identity in (run_id, approved_id(run_id), *later):
             if await DBOS.get_workflow_status_async(identity) is not None:
                 await _outside(DBOS.cancel_workflow_async(identity, cancel_children=True))
-        await self.conclude(run_id, RunOutcome.CANCELLED, by, {})
+        await self.conclude(run_id, RunOutcome.CANCELLED, by, facts)
         return True
 
     async def correct(self, run_id: str, asked: Asked) -> Correction:
@@ -232,6 +235,10 @@ class Engine:
     async def open_runs_of(self, repository: str) -> list[Run]:
         """Runs of a repository that are not closed, newest first."""
         return [run for run in self._world.store.open_runs() if run.repository == repository]
+
+    async def open_runs_through(self, installation: int) -> list[Run]:
+        """Runs of every repository of an installation that are not closed, newest first."""
+        return [run for run in self._world.store.open_runs() if run.installation == installation]
 
     async def runs_in_review(self, repository: str) -> list[Run]:
         """Runs of a repository whose pull request is open."""

@@ -1,10 +1,15 @@
 """A run's row: what survives a crash between two steps."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict
 
 from governance.states import RunOutcome, RunState
+
+NO_FACTS: Mapping[str, str] = MappingProxyType({})
+"""Nothing more is said of a run's end."""
 
 
 class Source(StrEnum):

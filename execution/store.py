@@ -198,6 +198,15 @@ class Store:
             raise KeyError(f"run {run_id} has no artifact {name}")
         return found
 
+    def drop(self, run_id: str, name: str) -> None:
+        """Forget an artifact that has served; again is a no-op."""
+        with self._engine.begin() as connection:
+            connection.execute(_ARTIFACTS.delete().where(*_where(_ARTIFACTS, {"run": run_id, "name": name})))
+
+    def runs_with(self, name: str) -> list[Run]:
+        """Runs that have an artifact of that name, newest first."""
+        return self._runs(_RUNS.c.id.in_(sa.select(_ARTIFACTS.c.run).where(_ARTIFACTS.c.name == name)))
+
     # Dispatch tokens --------------------------------------------------------------------------------------------
 
     def issue_token(self, token_id: str) -> None:

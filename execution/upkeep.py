@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dbos import DBOS
+from pydantic import BaseModel, ConfigDict
 
 from execution.engine import FAILED_STATUS, approved_id
+from execution.owed import owing, pay
 from execution.runs import Run
 from execution.stages.conclude import conclude, record_late
 from execution.stages.publish import show
@@ -18,6 +20,7 @@ from execution.world import World
 from governance.states import RunOutcome
 
 DELIVERY_FLOW = "optr.deliver"
+UNREACHED = "unreached"
 _ENDED = "SUCCESS"
 _CANCELLED = "CANCELLED"
 
@@ -47,6 +50,14 @@ class FailedDelivery:
     payload: bytes
     attempts: int
     failed_ms: int
+
+
+class Unreached(BaseModel):
+    """Since when GitHub has refused a run's repository, milliseconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    since_ms: int
 
 
 class Upkeep:
@@ -87,6 +98,28 @@ class Upkeep:
         """
         await conclude(self._world, run_id, outcome, "optr", facts)
         await self.show(run_id)
+
+    async def unreached(self, run_id: str, now_ms: int) -> int:
+        """Since when the run's repository has been out of reach, milliseconds since the epoch; from now, when new."""
+        self._world.store.put(run_id, UNREACHED, Unreached(since_ms=now_ms))
+        return self._world.store.load(run_id, UNREACHED, Unreached).since_ms
+
+    async def reached(self, run_id: str) -> None:
+        """The run's repository can be reached."""
+        if self._world.store.find(run_id, UNREACHED, Unreached) is not None:
+            self._world.store.drop(run_id, UNREACHED)
+
+    async def owing(self) -> list[Run]:
+        """Runs whose closing line is kept here because their repository was out of reach."""
+        return owing(self._world)
+
+    async def pay(self, run: Run, installation: int) -> bool:
+        """Append a kept line through that installation; False when the ledger refuses it.
+
+        Raises:
+            LedgerError: not now; what the forge raises goes through as well.
+        """
+        return await pay(self._world, run, installation)
 
     async def show(self, run_id: str) -> None:
         """Make record, check run and comment say what is so; costs no call when they do."""

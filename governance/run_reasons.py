@@ -79,6 +79,11 @@ RUN_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
             "The run could not be finished for a reason outside the candidates.",
             "Read the problem that the run names; start it again.",
         ),
+        ReasonCode.ACCESS_ENDED: (
+            "ACCESS_ENDED",
+            "The App was uninstalled or the repository taken from it, deleted or transferred.",
+            "Install the App again: the closing line is written then; ask for a new run.",
+        ),
         ReasonCode.RUN_SUPERSEDED: (
             "RUN_SUPERSEDED",
             "A newer request took the place of this run.",

@@ -137,6 +137,8 @@ WEBHOOKS: tuple[str, ...] = (
     "installation-new-permissions-accepted",
     "installation-repositories-added",
     "installation-repositories-removed",
+    "repository-deleted",
+    "repository-transferred",
     "issues-opened",
     "issues-edited",
     "issues-closed",

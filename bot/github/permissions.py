@@ -41,8 +41,11 @@ NEEDED: Mapping[Operation, Permissions] = {
     Operation.HEAR_MERGE_QUEUE: {"merge_queues": "read"},
 }
 
-EVENTS = ("issues", "issue_comment", "pull_request", "pull_request_review", "check_run", "merge_group")
-"""Webhook events the App acts on; installation events come to every App unasked and must not be listed."""
+EVENTS = ("issues", "issue_comment", "pull_request", "pull_request_review", "check_run", "merge_group", "repository")
+"""Webhook events the App subscribes to."""
+
+UNASKED_EVENTS = ("installation", "installation_repositories")
+"""Webhook events that come to every App and must not be subscribed to."""
 
 
 def needed_for(operations: Iterable[Operation]) -> dict[str, str]:

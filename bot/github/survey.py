@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.github.client import GitHubClient
-from bot.github.errors import Call
+from bot.github.errors import Call, GitHubError, GitHubErrorCode
 from bot.github.git import checked_repository
 from bot.github.installations import Installations
 from bot.github.objects import Account, CheckRunObject, Part, PullRequestObject, read
@@ -185,6 +185,22 @@ class Survey:
             GitHubError: GitHub refused.
         """
         await client.patch(f"/repos/{place.name}/check-runs/{check}", data=body)
+
+    async def reaches(self, installation: int, repository: str) -> bool:
+        """Whether this installation covers the repository and is not suspended, asked as the App.
+
+        Raises:
+            GitHubError: GitHub did not say.
+        """
+        path = f"/repos/{checked_repository(repository)}/installation"
+        try:
+            answer = await self._installations.app.getitem(path)
+        except GitHubError as error:
+            if error.code is GitHubErrorCode.NOT_FOUND:
+                return False
+            raise
+        found = read(_Installation, answer, Call("GET", path))
+        return found.id == installation and found.suspended_at is None
 
     async def pull_request(self, installation: int, repository: str, number: int) -> Mapping[str, Any]:
         """A pull request as the REST API shows it, once it reads as one.

@@ -1,6 +1,7 @@
 """One file for each thing that happens on GitHub; `all_handlers` is the whole table."""
 
 from bot.handlers import (
+    access_ended,
     check_button,
     check_run,
     issue_comment,
@@ -14,6 +15,7 @@ from bot.handlers import (
 from bot.router import Router
 
 _MODULES = (
+    access_ended,
     check_button,
     check_run,
     issue_comment,

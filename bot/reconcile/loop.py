@@ -108,7 +108,9 @@ class Reconciler:
         asked = await self._tolerant(deliveries.recover(self._sides.hooks, self._sides.handles, now, grace_s))
         mended = await self._sides.keeper.keep()
         started = orphans = anchored = 0
-        for place in await self._places():
+        places = await self._places()
+        mended += await self._sides.keeper.pay(places)
+        for place in places:
             if self._is_tight(place):
                 continue
             started += await self._tolerant(

@@ -1,12 +1,14 @@
 """Runs that stand still: started again, ended in the open, or judged by what became of their pull request."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from bot import logs
+from bot.access import ACCESS_WAITS_MS, UNTOLD, because
 from bot.fate import fate_of
-from bot.github.errors import GitHubError
+from bot.github.errors import GitHubError, GitHubErrorCode
+from bot.github.survey import Place
 from bot.payloads import PullRequest
 from bot.ports import Context
 from execution.runs import Run, Source
@@ -26,6 +28,18 @@ _EXPIRED = str(ReasonCode.RUN_EXPIRED)
 _LOG = logging.getLogger("optr.reconcile")
 _WAITING = {RunState.IN_REVIEW, RunState.CLOSED, RunState.AWAITING_APPROVAL, RunState.AWAITING_CORRECTION}
 _AT_WORK = frozenset(RunState) - _WAITING
+_ASKED_OF_PEOPLE = frozenset({RunState.AWAITING_APPROVAL, RunState.AWAITING_CORRECTION})
+# GitHub refuses a token for a repository that an installation does not cover with 422, one that is suspended with 403.
+_MAY_BE_GONE = frozenset(
+    {
+        GitHubErrorCode.NOT_FOUND,
+        GitHubErrorCode.UNAUTHORISED,
+        GitHubErrorCode.FORBIDDEN,
+        GitHubErrorCode.REFUSED,
+        GitHubErrorCode.MOVED,
+        GitHubErrorCode.GIT_FAILED,
+    }
+)
 
 
 class Runs(Protocol):
@@ -51,12 +65,32 @@ class Runs(Protocol):
         """Make check run and comment say what is so."""
         ...
 
+    async def unreached(self, run_id: str, now_ms: int) -> int:
+        """Since when the run's repository has been out of reach; from now, when new."""
+        ...
+
+    async def reached(self, run_id: str) -> None:
+        """The run's repository can be reached."""
+        ...
+
+    async def owing(self) -> list[Run]:
+        """Runs whose closing line is kept here because their repository was out of reach."""
+        ...
+
+    async def pay(self, run: Run, installation: int) -> bool:
+        """Append a kept line through that installation."""
+        ...
+
 
 class Pulls(Protocol):
     """Pull requests as they are now."""
 
     async def pull_request(self, installation: int, repository: str, number: int) -> Mapping[str, Any]:
         """A pull request as the REST API shows it."""
+        ...
+
+    async def reaches(self, installation: int, repository: str) -> bool:
+        """Whether this installation covers the repository now."""
         ...
 
 
@@ -92,13 +126,47 @@ class RunKeeper:
         mended = 0
         for run in open_runs:
             try:
-                mended += await self._keep(run, now_ms)
+                mended += await self._keep_or_end(run, now_ms)
             except (GitHubError, LedgerError, OSError) as error:
                 logs.event(_LOG, logging.WARNING, "run left for the next pass", run=run.id, why=str(error))
         for run in await self._runs.closed_since(now_ms - SHOWN_MS, SHOWN_MAX):
             if run.source is Source.GITHUB:
                 await self._runs.show(run.id)
         return mended
+
+    async def pay(self, places: Iterable[Place]) -> int:
+        """Write the closing lines that are kept here for repositories which can be reached again."""
+        through = {place.name: place.installation for place in places}
+        paid = 0
+        for run in await self._runs.owing():
+            try:
+                if run.repository in through:
+                    paid += await self._runs.pay(run, through[run.repository])
+            except (GitHubError, LedgerError, OSError) as error:
+                logs.event(_LOG, logging.WARNING, "line left for the next pass", run=run.id, why=str(error))
+        return paid
+
+    async def _keep_or_end(self, run: Run, now_ms: int) -> bool:
+        try:
+            mended = await self._keep(run, now_ms)
+        except GitHubError as error:
+            if error.code not in _MAY_BE_GONE or await self._pulls.reaches(run.installation, run.repository):
+                raise
+        else:
+            if (
+                mended
+                or run.state not in _ASKED_OF_PEOPLE
+                or await self._pulls.reaches(run.installation, run.repository)
+            ):
+                await self._runs.reached(run.id)
+                return mended
+        return await self._out_of_reach(run, now_ms)
+
+    async def _out_of_reach(self, run: Run, now_ms: int) -> bool:
+        if now_ms - await self._runs.unreached(run.id, now_ms) < ACCESS_WAITS_MS:
+            return False
+        await self._runs.end(run.id, RunOutcome.CANCELLED, because(UNTOLD))
+        return True
 
     async def _keep(self, run: Run, now_ms: int) -> bool:
         if run.state is RunState.IN_REVIEW:

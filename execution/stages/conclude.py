@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from execution.artifacts import PICKED, PLAN, RECORDED, RESULT, Picked, Plan, Recorded
 from execution.capture import Keeping, allowed
 from execution.lastword import turn_of
+from execution.owed import has_no_access, owe
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.result import RunResult
@@ -69,6 +70,8 @@ async def conclude(world: World, run_id: str, outcome: RunOutcome, by: str, fact
 async def record_late(world: World, run_id: str) -> None:
     """Write the closing line that a run without a plan still owes; never raises."""
     run, shown = world.run(run_id), world.store.find(run_id, RESULT, RunResult)
+    if has_no_access(run.code):
+        return
     if run.state is not RunState.CLOSED or run.outcome is None or (shown is not None and shown.receipt is not None):
         return
     facts = {name: text for name, text in (("problem", run.problem or ""), ("code", run.code)) if text}
@@ -122,6 +125,9 @@ def _wrapped(world: World, run: Run, plan: Plan, outcome: RunOutcome, by: str) -
 
 async def _recorded(world: World, run: Run, closing: _Closing) -> Mapping[str, str]:
     """Write the closing line; returns what must be added to the facts when the ledger refuses it for good."""
+    if has_no_access(closing.facts.get("code", "")):
+        owe(world, run, _draft(world, run, closing))  # GitHub is not asked again: it would refuse for ever
+        return {}
     planned = world.store.find(run.id, PLAN, Plan) is not None
     try:
         if planned or await _unplanned(world, run):
@@ -163,7 +169,7 @@ def _capture(environ: Mapping[str, str]) -> Capture:
         return Capture.DIGEST
 
 
-async def _record_closing(world: World, run: Run, closing: _Closing) -> None:
+def _draft(world: World, run: Run, closing: _Closing) -> Draft:
     kind = _TYPES.get(closing.outcome, EntryType.RUN_FAILED)
     body: dict[str, object] = {"outcome": str(closing.outcome), **closing.facts}
     plan = world.store.find(run.id, PLAN, Plan)
@@ -177,7 +183,7 @@ async def _record_closing(world: World, run: Run, closing: _Closing) -> None:
     if (picked := world.store.find(run.id, PICKED, Picked)) is not None:
         body["pickedOptr"] = picked.agent
     # One id for every way to close, so that a run can hold one closing line only.
-    draft = Draft(
+    return Draft(
         id=f"{run.id}/WRAP",
         type=str(kind),
         workflow=plan.workflow if plan else run.workflow,
@@ -186,6 +192,10 @@ async def _record_closing(world: World, run: Run, closing: _Closing) -> None:
         timestamp=closing.wrap.when_ms if closing.wrap is not None else world.now_ms(),
         body=body,
     )
+
+
+async def _record_closing(world: World, run: Run, closing: _Closing) -> None:
+    draft = _draft(world, run, closing)
     appended = await world.forge(run).append(run, [draft], {})
     shown = world.store.find(run.id, RESULT, RunResult) or current(world, run.id)
     world.store.replace(run.id, RESULT, shown.model_copy(update={"receipt": receipt_of(appended, draft.id)}))

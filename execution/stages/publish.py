@@ -28,6 +28,7 @@ from execution.artifacts import (
 )
 from execution.authority import require_orchestrator, require_unrevoked
 from execution.lastword import before_the_end
+from execution.owed import has_no_access
 from execution.policies import require_publishing
 from execution.result import NodeResult, RunResult
 from execution.runs import Source
@@ -139,7 +140,8 @@ async def show(world: World, run_id: str) -> None:
     result = current(world, run_id)
     world.store.replace(run_id, RESULT, result)
     run = world.run(run_id)
-    await world.forge(run).progress(run, result)
+    if not has_no_access(run.code):
+        await world.forge(run).progress(run, result)
 
 
 @before_the_end

@@ -13,7 +13,7 @@ from bot.ports import Context, Purse, Reaction
 from execution.artifacts import Approved, Picked, Plan
 from execution.problems import RunProblem
 from execution.result import RunResult
-from execution.runs import Run
+from execution.runs import NO_FACTS, Run
 from execution.stages.flow_correct import Asked
 from execution.switches import Pause
 from governance.correction import Correction
@@ -102,7 +102,8 @@ class SimulatedEngine:
         self.corrected.append(asked)
         return Correction.model_construct(node=asked.node, scope=(asked.node, "AUDIT"))
 
-    async def cancel(self, run_id: str, by: str) -> bool:
+    async def cancel(self, run_id: str, by: str, facts: Mapping[str, str] = NO_FACTS) -> bool:
+        del facts
         run = self.runs[run_id]
         if _closed(run):
             return False
@@ -128,6 +129,9 @@ class SimulatedEngine:
 
     async def open_runs_of(self, repository: str) -> list[Run]:
         return [run for run in self.runs.values() if run.repository == repository and not _closed(run)]
+
+    async def open_runs_through(self, installation: int) -> list[Run]:
+        return [run for run in self.runs.values() if run.installation == installation and not _closed(run)]
 
     async def runs_in_review(self, repository: str) -> list[Run]:
         return [run for run in await self.open_runs_of(repository) if run.state is RunState.IN_REVIEW]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.github.permissions import EVENTS
+from bot.github.permissions import EVENTS, UNASKED_EVENTS
 from bot.handlers import all_handlers
 from bot.router import Dispatcher, HandlerFailedError
 from governance.states import RunOutcome, RunState
@@ -359,7 +359,7 @@ def test_a_run_of_another_repository_cannot_be_named_by_a_check(in_review: World
 
 def test_the_app_subscribes_to_exactly_what_is_handled() -> None:
     subscriptions = all_handlers().subscriptions()
-    assert set(subscriptions) == set(EVENTS)
+    assert set(subscriptions) == {*EVENTS, *UNASKED_EVENTS}
     assert subscriptions["issue_comment"] == ("created",)
     assert subscriptions["issues"] == ("closed", "edited", "labeled")
 

@@ -40,6 +40,18 @@ class Book:
     async def show(self, run_id: str) -> None:
         raise AssertionError("nothing is closed here")
 
+    async def unreached(self, run_id: str, now_ms: int) -> int:
+        raise AssertionError("everything is within reach here")
+
+    async def reached(self, run_id: str) -> None:
+        assert run_id == self.run.id
+
+    async def owing(self) -> list[Run]:
+        return []
+
+    async def pay(self, run: Run, installation: int) -> bool:
+        raise AssertionError("nothing is owed here")
+
 
 @pytest.mark.parametrize(
     ("state", "age_ms"),

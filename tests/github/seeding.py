@@ -106,7 +106,8 @@ async def uninstall(world: World, given: Json) -> Json:
         return {}
     row = await world.row(given["repository"])
     one.repository_ids = [known for known in one.repository_ids or [] if known != row["id"]]
-    await app_endpoints.announce_repositories(world, one, [], [row])
+    if not given.get("silent"):
+        await app_endpoints.announce_repositories(world, one, [], [row])
     return {}
 
 
