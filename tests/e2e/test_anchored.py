@@ -10,7 +10,7 @@ from tests.e2e.conftest import MakeService
 from tests.e2e.service import ROOT, eventually, racing
 
 COMMAND = ["python3", "bots/regex_order.py", "duration"]
-ANCHORED = {"OPTR_ANCHORS": "on", "OPTR_RECONCILE_INTERVAL": "500"}
+ANCHORED = {"OPTR_ANCHORS": "on", "OPTR_RECONCILE_INTERVAL": "4000"}  # longer than a delivery may take
 
 
 def git(where: Path, *args: str) -> str:
@@ -52,4 +52,4 @@ def test_a_tree_head_is_anchored_once_an_hour_and_the_ledger_extends_it(
     verified = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "Ledger verified"), verified.stderr
     ours = place.ours(issue)
-    assert len(ours) == 1, "the branch of anchors starts nothing"
+    assert len(ours) == 1, [one["body"][:600] for one in ours]
