@@ -21,6 +21,7 @@ from ledger.faults import FaultFound
 from ledger.group import Group
 from ledger.keyring import KeyRing
 from ledger.keys import Signer
+from ledger.note import Signature, VerifierKey
 from ledger.publication import CHECKPOINT_FILE
 from ledger.request import Request
 from ledger.rotation import Term, newest
@@ -69,6 +70,9 @@ class Ledgers:
         state: directory for OPTR's state; keys stand under `<state>/ledgers/<owner>/<name>/`, mode 0700.
         remote: git of those repositories.
         checkpoints: the memory of what was signed last, outside the repositories.
+
+    Attributes:
+        appended: hears of each append that was published, with installation and repository.
     """
 
     def __init__(self, state: Path, remote: GitRemote, checkpoints: CheckpointStore) -> None:
@@ -79,6 +83,7 @@ class Ledgers:
         self._sequencers: dict[str, tuple[Sequencer, _Publisher]] = {}
         self._revocations: dict[str, Revocations] = {}
         self._groups: dict[tuple[int, str], Group] = {}
+        self.appended: Callable[[int, str], None] = _nobody
 
     def keys(self, repository: str) -> KeyRing:
         """The keys of `owner/name`'s ledger, the first made at first use; the name is `optr/<owner>/<name>`.
@@ -193,7 +198,20 @@ class Ledgers:
     async def _append_all(
         self, installation: int, repository: str, requests: Sequence[Request]
     ) -> Sequence[Appended | LedgerError]:
-        return await self._at_work(installation, repository, lambda sequencer: sequencer.append_all(requests))
+        done = await self._at_work(installation, repository, lambda sequencer: sequencer.append_all(requests))
+        self.appended(installation, repository)
+        return done
+
+    async def keep_cosigned(
+        self, installation: int, repository: str, checkpoint: bytes, found: Mapping[VerifierKey, Signature]
+    ) -> bool:
+        """Fetch, and put cosignatures of `checkpoint` on the branch; False when it is not the newest any more.
+
+        Raises:
+            LedgerError: a cosignature is wrong, or the branch is not what was signed last.
+            GitHubError: GitHub did not answer or refused; call again.
+        """
+        return await self._at_work(installation, repository, lambda at: at.keep_cosigned(checkpoint, found))
 
     async def _at_work(self, installation: int, repository: str, work: Callable[[Sequencer], T]) -> T:
         """Fetch, then have the sequencer do that, while nobody else writes."""
@@ -242,6 +260,10 @@ class Ledgers:
             sequencer = Sequencer(self._remote.path(repository), keys, self._checkpoints, publisher)
             self._sequencers[name] = sequencer, publisher
         return self._sequencers[name]
+
+
+def _nobody(_installation: int, _repository: str) -> None:
+    pass
 
 
 class _Publisher:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bot.cosigning import Answer
 from bot.github.client import Exchange
 from execution.records import AgentOutcome, Usage
 from execution.runs import Run
@@ -60,10 +61,20 @@ class Metrics:
         self._closed = self._counter("optr_runs_closed", "Runs that were closed", "outcome")
         for outcome in RunOutcome:
             self._closed.labels(outcome.value)
+        self._witnessed = self._counter("optr_witness_answers", "Witnesses that were asked to cosign", "answer")
+        for answer in Answer:
+            self._witnessed.labels(answer.value)
 
     def watch(self, runs: OpenRuns, clock_ms: Callable[[], int]) -> None:
         """Show the unfinished runs too."""
         self.registry.register(_Backlog(runs, clock_ms))
+
+    def watch_witnesses(self, behind: Callable[[], int]) -> None:
+        """Show how many ledgers wait for a cosignature, once witnesses are asked."""
+        waiting = Gauge(
+            "optr_ledgers_uncosigned", "Ledgers whose newest head not every witness cosigned", registry=self.registry
+        )
+        waiting.set_function(behind)
 
     def page(self) -> bytes:
         """What a scraper reads."""
@@ -83,6 +94,10 @@ class Metrics:
         self._seconds.observe(exchange.duration_ms / MILLISECONDS)
         if exchange.remaining is not None:
             self._remaining.set(exchange.remaining)
+
+    def witnessed(self, answer: Answer) -> None:
+        """A witness was asked for a cosignature."""
+        self._witnessed.labels(answer.value).inc()
 
     def attempted(self, kind: str, outcome: AgentOutcome, usage: Usage) -> None:
         """See Observer."""

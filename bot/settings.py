@@ -165,6 +165,7 @@ class Settings(LocalSettings):
     lease_ms: int = Field(default=LEASE_MS_DEFAULT, ge=LEASE_MS_MIN, le=LEASE_MS_MAX)
     metrics_token: Annotated[SecretStr, Field(min_length=METRICS_TOKEN_CHARACTERS_MIN)] | None = None
     otlp_endpoint: BaseUrl | None = None
+    witness_policy: AbsolutePath | None = None
     budget_run: Dollars | None = None
     budget_repository: Dollars | None = None
     budget_installation: Dollars = INSTALLATION_DAY_DEFAULT

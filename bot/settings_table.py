@@ -226,6 +226,12 @@ TABLE: tuple[Setting, ...] = (
         reader=Reader.BOTH,
     ),
     Setting(
+        "OPTR_WITNESS_POLICY",
+        "witness_policy",
+        "File (C2SP tlog-policy) whose witnesses with a URL are asked to cosign each ledger after it grew; unset: none",
+        "Give a file that `optr witness collect --policy` takes, or unset it",
+    ),
+    Setting(
         "OPTR_LEDGER_KEY_FILE",
         "ledger_key_file",
         "File with the ledger's signing key, for `optr execute`; without it each repository's own in `OPTR_STATE`",

@@ -12,8 +12,10 @@ from pathlib import Path
 import aiohttp
 
 from bot.adoption import Adopted, adopt_all
+from bot.afterwards import Afterwards, Chore
 from bot.anchors import Anchors
 from bot.brakes import Brakes
+from bot.cosigning import Cosigning, asked_policy
 from bot.desk import RecordDesk
 from bot.errors import OptrError
 from bot.forge import GitHubForge
@@ -67,7 +69,7 @@ async def assemble(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     """Everything the server needs, closed at the end.
 
     Raises:
-        OptrError: no sandbox works here.
+        OptrError: no sandbox works here, or the witnesses' policy cannot be used.
         AppKeyError: the private key cannot sign.
     """
     store = Store(_url(settings, STATE_FILE))
@@ -111,6 +113,8 @@ class App:
         self._ledgers = ledgers = Ledgers(settings.state, remote, StoredCheckpoints(store))
         self._checks = checks = CheckRuns(str(settings.app_id), time.time)
         self._comments = Comments(self._installations.login)
+        self._afterwards = Afterwards(self._chores(), self._installations.revoke)
+        ledgers.appended = self._afterwards.published
         people = HumanReviews(store, ledgers, time.time)
         self._gate = GitHubGate(self._installations, remote, ledgers, checks, people)
         self._forge = GitHubForge(self._installations, remote, ledgers, self._gate, checks, self._comments)
@@ -118,7 +122,7 @@ class App:
         self._engine: Engine | None = None
         self.key_terms = ledgers.terms
         self._dispatcher: Dispatcher | None = None
-        self._reconciling: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Probe the sandbox, ask GitHub who we are, then resume and take work.
@@ -174,7 +178,22 @@ class App:
         await self._require_last_state()
         await engine.start()
         self._engine = engine
-        self._reconciling = asyncio.create_task(self._reconciler(context, engine, Upkeep(world)).forever())
+        reconciler = self._reconciler(context, engine, Upkeep(world))
+        self._background = [asyncio.create_task(one.forever()) for one in (reconciler, self._afterwards)]
+
+    def _chores(self) -> list[Chore]:
+        """What is owed to a ledger that has grown.
+
+        Raises:
+            OptrError: the witnesses' policy cannot be used.
+        """
+        chores: list[Chore] = []
+        if self._settings.witness_policy is not None:
+            policy = asked_policy(self._settings.witness_policy)
+            cosigning = Cosigning(policy, self._ledgers, self._remote, self._metrics.witnessed)
+            self._metrics.watch_witnesses(lambda: cosigning.behind)
+            chores.append(cosigning)
+        return chores
 
     def _trials(self, world: World) -> Trials:
         return Trials(world, self._installations, self._remote, self._checks)
@@ -197,14 +216,16 @@ class App:
             keeper=RunKeeper(context, upkeep, survey),
             handles=all_handlers().handles,
             anchor=self._anchors.keep if self._settings.anchors is Anchoring.ON else None,
+            look_at=self._afterwards.published,
         )
         return Reconciler(context, sides, self._settings.reconcile_ms / MILLISECONDS)
 
     async def stop(self) -> None:
         """Stop the engine and give back every token; unfinished work is resumed at the next start."""
-        if self._reconciling is not None:
-            self._reconciling.cancel()
-            await asyncio.wait([self._reconciling])
+        for task in self._background:
+            task.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
         if self._engine is not None:
             await self._engine.stop()
         await self._installations.revoke()

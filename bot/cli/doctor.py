@@ -24,8 +24,8 @@ set -a && . ./optr.env && optr doctor --json | jq '.findings[] | select(.standin
 def doctor(*, json: Json = False, verbose: Verbose = False) -> ExitCode:
     """Try what OPTR needs on this machine, and on GitHub where the App's settings are in the environment.
 
-    Here: versions, settings, state, disk, sandbox, model keys, ledger keys, database. There: the clock, the App's key,
-    its permissions, its installations, its webhook, and whether deliveries arrive.
+    Here: versions, settings, state, disk, sandbox, model keys, ledger keys, database, witnesses. There: the clock, the
+    App's key, its permissions, its installations, its webhook, and whether deliveries arrive.
 
     Nothing is changed and no model is asked. Ends with 0 when nothing failed, with 2 when a setting is wrong, otherwise
     with 4.
@@ -90,6 +90,7 @@ async def _findings(environ: Mapping[str, str]) -> AsyncIterator["Finding"]:
 async def _here(settings: "LocalSettings", environ: Mapping[str, str]) -> AsyncIterator["Finding"]:
     from bot.doctor import machine  # noqa: PLC0415
     from bot.doctor.finding import failed  # noqa: PLC0415
+    from bot.doctor.witnesses import witnesses  # noqa: PLC0415
     from bot.models_file import operator_registry  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
     from bot.wiring import database_url  # noqa: PLC0415
@@ -105,6 +106,8 @@ async def _here(settings: "LocalSettings", environ: Mapping[str, str]) -> AsyncI
     yield machine.ledger_keys(settings.state)
     if isinstance(settings, Settings):
         yield await asyncio.to_thread(machine.database, database_url(settings))
+        if settings.witness_policy is not None:
+            yield await asyncio.to_thread(witnesses, settings.witness_policy, settings.state)
 
 
 async def _there(settings: "Settings") -> AsyncIterator["Finding"]:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from bot.cli.output import complain, emit
+from bot.cosigning import asked_policy
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
 from bot.local import KEY_VARIABLE
@@ -13,9 +14,9 @@ from execution.discovery import NoRepositoryError, locate
 from execution.local_ledger import open_ledger
 from ledger.branch import GitDir
 from ledger.collect import Tree, ask, post
-from ledger.errors import PolicyError, WitnessError, WitnessSawOtherError
+from ledger.errors import WitnessError, WitnessSawOtherError
 from ledger.note import Signature, VerifierKey
-from ledger.policy import POLICY_BYTES_MAX, Policy, parse_policy
+from ledger.policy import Policy
 from ledger.sequencer import Sequencer
 from ledger.store import FileCheckpoints
 
@@ -27,7 +28,7 @@ def collect_here(file: Path, repo: Path) -> ExitCode:
         OptrError: the policy names no witness with a URL, or there is no ledger.
         SetupProblem, LedgerError: the ledger's key or its branch cannot be used.
     """
-    policy = _policy(file)
+    policy = asked_policy(file)
     try:
         place = locate(repo)
     except NoRepositoryError as error:
@@ -61,16 +62,3 @@ def _ask_all(policy: Policy, tree: Tree) -> tuple[dict[VerifierKey, Signature], 
             other = isinstance(error, WitnessSawOtherError)
             worst = max(worst, ExitCode.TAMPERED if other else ExitCode.INFRASTRUCTURE)
     return found, worst
-
-
-def _policy(file: Path) -> Policy:
-    with file.open("rb") as content:
-        data = content.read(POLICY_BYTES_MAX + 1)
-    try:
-        policy = parse_policy(data)
-    except PolicyError as error:
-        raise OptrError(str(error), where=str(file), remedy="See https://c2sp.org/tlog-policy for the format") from None
-    if not policy.urls:
-        remedy = "Give a witness its URL: witness NAME KEY http://host:8090"
-        raise OptrError("the policy names no witness that can be asked", where=str(file), remedy=remedy)
-    return policy

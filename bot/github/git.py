@@ -22,6 +22,7 @@ from execution import crashpoints
 from execution.gitcmd import GIT_SECONDS_MAX, GitError, run_git
 from execution.turns import Turns
 
+CACHE = "repos"  # directory in the state: a bare copy of each repository
 DATALAKE_REF = "refs/heads/datalake"
 STALL_BYTES_PER_S = 1000
 STALL_TIMES = 2  # a transfer may stand still for this many times the longest that an answer may take
@@ -116,7 +117,7 @@ class GitRemote:
     """
 
     def __init__(self, state: Path, web_url: str, token: ContentsToken, timeout_s: float = TIMEOUT_S) -> None:
-        self._root = state / "repos"
+        self._root = state / CACHE
         self._web_url = web_url.rstrip("/")
         self._token = token
         self._timeout_s = timeout_s

@@ -51,6 +51,7 @@ class Sides:
         inbox, taker, keeper: ours.
         handles: whether we want a delivery of (event, action).
         anchor: anchors the ledger of one repository when it is time; None where the operator did not ask for it.
+        look_at: has a look at the ledger of (installation, repository) soon: what a failure or a restart left undone.
     """
 
     survey: Survey
@@ -60,6 +61,7 @@ class Sides:
     keeper: RunKeeper
     handles: Callable[[str, str], bool]
     anchor: Callable[[Place], Awaitable[int]] | None = None
+    look_at: Callable[[int, str], None] = lambda _installation, _repository: None
 
 
 class Reconciler:
@@ -111,6 +113,7 @@ class Reconciler:
         places = await self._places()
         mended += await self._sides.keeper.pay(places)
         for place in places:
+            self._sides.look_at(place.installation, place.name)
             if self._is_tight(place):
                 continue
             started += await self._tolerant(

@@ -77,6 +77,7 @@ def test_what_happened_is_counted() -> None:
 def test_every_metric_is_documented(tmp_path: Path) -> None:
     store, metrics = Store(f"sqlite:///{tmp_path / 'state.db'}"), Metrics([])
     metrics.watch(store, lambda: NOW_MS)
+    metrics.watch_witnesses(lambda: 0)
     families = list(text_string_to_metric_families(metrics.page().decode()))
     store.close()
     page = (Path(__file__).parents[2] / "docs/observability.md").read_text(encoding="utf-8")

@@ -1,0 +1,55 @@
+"""The witnesses: whether they answer, and how far each ledger is cosigned."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot.cosigning import asked_policy, vouched
+from bot.doctor.finding import Finding, failed, ok, warning
+from bot.errors import OptrError
+from bot.github.git import CACHE
+from ledger.collect import post
+from ledger.cosignature import PATH
+from ledger.errors import LedgerError
+
+NAME = "witnesses"
+LISTED_MAX = 5  # ledgers that are named
+
+
+def witnesses(policy_file: Path, state: Path) -> Finding:
+    """Ask each witness for nothing, and compare what the branches' copies say of ledger and cosignatures; blocking."""
+    try:
+        policy = asked_policy(policy_file)
+    except OptrError as error:
+        return failed(NAME, f"{policy_file}: {error}", error.remedy or "Correct the file")
+    silent = [f"{policy.witnesses[name].name}: {why}" for name, url in policy.urls.items() if (why := _silence(url))]
+    behind = list(_behind(state))
+    lag = f"; cosigned of all lines: {', '.join(behind[:LISTED_MAX])}" if behind else ""
+    more = f" and {len(behind) - LISTED_MAX} ledgers more" if len(behind) > LISTED_MAX else ""
+    if silent:
+        what = f"no answer from {'; '.join(silent)}{lag}{more}"
+        return failed(NAME, what, "Start the witness or correct its URL; runs go on, and it is asked again")
+    if behind:
+        what = f"{len(policy.urls)} answer{lag}{more}"
+        return warning(NAME, what, "Wait for the next pass; else look for `left for later` in the log")
+    return ok(NAME, f"{len(policy.urls)} answer, and nothing waits for them")
+
+
+def _silence(url: str) -> str:
+    """Why a witness does not answer; empty when it does. An empty request is refused and changes nothing."""
+    try:
+        post(f"{url.rstrip('/')}{PATH}", b"")
+    except OSError as error:
+        return str(error)[:200]
+    return ""
+
+
+def _behind(state: Path) -> Iterator[str]:
+    for copy in sorted((state / CACHE).glob("*/*.git")):
+        name = f"{copy.parent.name}/{copy.stem}"
+        try:
+            head, cosigned, _ = vouched(copy)
+        except LedgerError as error:
+            yield f"{name} cannot be read ({error})"
+            continue
+        if head is not None and head != cosigned:
+            yield f"{name} {cosigned.size if cosigned else 0} of {head.size}"
