@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bot import replies
 from bot.intent import intent_of
 from bot.names import ISSUE_CONSTRAINTS
-from bot.payloads import Issue, Repository
+from bot.payloads import Account, Issue, Repository
 from bot.ports import Context
 from execution.runs import Run, Source
 from execution.store import TakenError
@@ -31,6 +31,7 @@ class Request:
         repository: where.
         installation: through which installation.
         requester: login of the person, whose permission has been checked.
+        requester_id: the number of that account.
         issue: number of the issue.
         title, body: sanitised text.
         intent_sha256: hash of the original text.
@@ -43,6 +44,7 @@ class Request:
     repository: Repository
     installation: int
     requester: str
+    requester_id: int
     issue: int
     title: str
     body: str
@@ -70,14 +72,17 @@ class Admitted:
     refused: str = ""
 
 
-def request_from_issue(guid: str, repository: Repository, installation: int, requester: str, issue: Issue) -> Request:
+def request_from_issue(
+    guid: str, repository: Repository, installation: int, requester: Account, issue: Issue
+) -> Request:
     """Ask for what the issue said when the event happened; the payload alone counts, never a later edit."""
     intent = intent_of(issue.title, issue.body or "")
     return Request(
         guid=guid,
         repository=repository,
         installation=installation,
-        requester=requester,
+        requester=requester.login,
+        requester_id=requester.id,
         issue=issue.number,
         title=intent.title,
         body=intent.body,
@@ -170,6 +175,7 @@ def _run(request: Request, runs: Sequence[Run], now_ms: int) -> Run:
         issue=request.issue,
         workflow=workflow_name(request.issue, [run.workflow for run in runs]),
         requester=request.requester,
+        requester_id=request.requester_id,
         title=request.title,
         body=request.body,
         intent_sha256=request.intent_sha256,

@@ -36,7 +36,7 @@ class Review(Record):
 
     Attributes:
         reviewer: GitHub's account id, which survives renaming.
-        login: shown to people, and compared with the requester's.
+        login: shown to people; compared with the requester's where a number is missing.
         human: whether the account is a person's; agents and Apps are not.
         can_write: whether the person may write to the repository now; False when unknown.
         state: see ReviewState.
@@ -70,6 +70,7 @@ class GateFacts(Record):
     Attributes:
         run: the run's id.
         requester: login of the person who asked.
+        requester_id: the number of that account; 0 when it is not known.
         ledger_problem: why the ledger does not verify; None when it does; the empty string when it was not read.
         ledger_size, ledger_root: of the ledger that was verified.
         signed: of the ledger as it was signed last, by our own memory; told where it cannot be verified.
@@ -89,6 +90,7 @@ class GateFacts(Record):
 
     run: str
     requester: str
+    requester_id: int = 0
     ledger_problem: str | None = ""
     ledger_size: int = 0
     ledger_root: str = ""
@@ -291,6 +293,8 @@ def _counts(review: Review, facts: GateFacts) -> bool:
 
 
 def _is_requester(review: Review, facts: GateFacts) -> bool:
+    if facts.requester_id and review.reviewer:
+        return review.reviewer == facts.requester_id  # logins change hands, numbers do not
     return review.login.lower() == facts.requester.lower()
 
 

@@ -133,6 +133,7 @@ class GitHubGate:
         return GateFacts(
             run=run.id,
             requester=run.requester,
+            requester_id=run.requester_id,
             ledger_problem=recorded.problem,
             ledger_size=recorded.size,
             ledger_root=recorded.root,

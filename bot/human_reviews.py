@@ -92,6 +92,7 @@ class HumanReviews:
                 "pullRequest": number,
                 "head": review.commit,
                 "review": review.id,
+                "reviewer": review.reviewer,
                 "submitted": review.submitted,
                 "how": HOW,
                 "ownRequest": _is_own(run, review),
@@ -109,4 +110,4 @@ class HumanReviews:
 
 
 def _is_own(run: Run, review: Review) -> bool:
-    return review.login.lower() == run.requester.lower()
+    return run.is_requester(review.login, review.reviewer)

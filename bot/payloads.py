@@ -19,8 +19,9 @@ class Part(BaseModel):
 
 
 class Account(Part):
-    """A person, an organisation or a bot."""
+    """A person, an organisation or a bot; `id` survives renaming, 0 when GitHub left it out."""
 
+    id: int = 0
     login: Login
     type: str = "User"
 

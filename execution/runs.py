@@ -30,6 +30,7 @@ class Run(BaseModel):
         issue: issue number; 0 for CLI.
         workflow: directory under datalake/workflows/, unique in the ledger (`issue-7`, `issue-7.2`).
         requester: who asked: login or local user name.
+        requester_id: GitHub's number of that account, which survives renaming; 0 when it is not known.
         title, body: the request, sanitised and cut; untrusted.
         intent_sha256: hex SHA-256 of the original title, a line feed, and the original body.
         constraints: short names.
@@ -55,6 +56,7 @@ class Run(BaseModel):
     issue: int = 0
     workflow: str
     requester: str
+    requester_id: int = 0
     title: str
     body: str = ""
     intent_sha256: str
@@ -72,3 +74,9 @@ class Run(BaseModel):
     head_commit: str = ""
     head_tree: str = ""
     created_ms: int
+
+    def is_requester(self, login: str, account: int) -> bool:
+        """Whether this account asked for the run: by its number where both are known, because logins change hands."""
+        if self.requester_id and account:
+            return self.requester_id == account
+        return login.lower() == self.requester.lower()

@@ -39,7 +39,7 @@ async def _objection(call: Call, run: Run, plan: Plan) -> str:
     """Why this person may not approve this plan now; an empty string when they may."""
     if not plan.base_commit.startswith(call.argument("sha")):
         return OTHER_COMMIT
-    if plan.config.review.two_person and call.sender.lower() == run.requester.lower():
+    if plan.config.review.two_person and run.is_requester(call.sender, call.account.id):
         return OWN_REQUEST
     return await call.context.brakes.standing(call.installation, call.repository.full_name)
 

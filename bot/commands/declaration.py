@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from bot.names import COMMAND_WORD
-from bot.payloads import Issue, Repository
+from bot.payloads import Account, Issue, Repository
 from bot.permissions import Permission
 from bot.ports import Context
 from execution.runs import Run
@@ -61,7 +61,7 @@ class Call:
         guid: the delivery.
         repository, installation: where.
         issue: the issue, or the issue side of a pull request.
-        sender: login of whoever wrote the comment.
+        account: whoever wrote the comment.
         arguments: parsed, by name; absent when not given.
         commands: the whole vocabulary.
         said: what else stands in the comment, as plain text; untrusted.
@@ -73,11 +73,16 @@ class Call:
     repository: Repository
     installation: int
     issue: Issue
-    sender: str
+    account: Account
     arguments: Mapping[str, tuple[str, ...]]
     commands: Mapping[str, "Command"]
     bound: Run | None = None
     said: str = ""
+
+    @property
+    def sender(self) -> str:
+        """The account's login, for people and records."""
+        return self.account.login
 
     def argument(self, name: str) -> str:
         """A single word given for an argument, or an empty string."""

@@ -3,20 +3,23 @@
 from bot import replies
 from bot.admission import Request, start_run
 from bot.commands.declaration import Argument, Call, Command, Place, comma_names, one_name
-from bot.payloads import Repository
+from bot.payloads import Account, Repository
 from bot.permissions import Permission
 from execution.runs import Run
 
 NOTHING_YET = "There is no run here to repeat. `/optr run` starts one."
 
 
-def request_again(guid: str, repository: Repository, requester: str, run: Run, agents: tuple[str, ...] = ()) -> Request:
+def request_again(
+    guid: str, repository: Repository, requester: Account, run: Run, agents: tuple[str, ...] = ()
+) -> Request:
     """Ask for what `run` was asked for, word for word; a changed issue is a matter for `/optr run`."""
     return Request(
         guid=guid,
         repository=repository,
         installation=run.installation,
-        requester=requester,
+        requester=requester.login,
+        requester_id=requester.id,
         issue=run.issue,
         title=run.title,
         body=run.body,
@@ -32,7 +35,7 @@ async def handle(call: Call) -> str:
     if newest is None:
         return NOTHING_YET
     agents = call.arguments.get("agents") or call.arguments.get("agent", ())
-    asked = request_again(call.guid, call.repository, call.sender, newest, agents)
+    asked = request_again(call.guid, call.repository, call.account, newest, agents)
     admitted = await start_run(call.context, asked)
     return "" if admitted.started else replies.not_started(admitted.run, admitted.refused)
 

@@ -16,7 +16,7 @@ async def handle(call: Call) -> str:
         return ON_PULL_REQUEST
     if call.issue.state != "open":
         return replies.issue_is_closed()
-    asked = request_from_issue(call.guid, call.repository, call.installation, call.sender, call.issue)
+    asked = request_from_issue(call.guid, call.repository, call.installation, call.account, call.issue)
     constraints = tuple(dict.fromkeys((*asked.constraints, *call.arguments.get("constraints", ()))))
     asked = replace(asked, agents=call.arguments.get("agents", ()), constraints=constraints)
     admitted = await start_run(call.context, asked)

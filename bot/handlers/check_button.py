@@ -46,7 +46,7 @@ def _call(context: Context, delivery: Delivery, event: CheckRunAction, run: Run)
         repository=event.repository,
         installation=event.installation.id,
         issue=Issue(number=run.issue, title=run.title, body=run.body),
-        sender=event.sender.login,
+        account=event.sender,
         arguments={},
         commands=COMMANDS,
         bound=run,

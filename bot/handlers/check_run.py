@@ -47,7 +47,7 @@ async def _rerun(context: Context, delivery: Delivery, event: CheckRunEvent, run
         text = replies.refusal(login, permission, Permission.WRITE, "Running the agents again")
         await github.comment_once(repository, run.issue, replies.refusal_marker(login), text)
         return
-    admitted = await start_run(context, request_again(delivery.guid, event.repository, login, run))
+    admitted = await start_run(context, request_again(delivery.guid, event.repository, event.sender, run))
     if not admitted.started:
         text = replies.not_started(admitted.run, admitted.refused)
         marker = f"held-{delivery.guid}" if admitted.refused else replies.already_running_marker(admitted.run)

@@ -53,7 +53,7 @@ def _call(context: Context, guid: str, event: IssueCommented, asked: Invocation)
         repository=event.repository,
         installation=event.installation.id,
         issue=event.issue,
-        sender=event.sender.login,
+        account=event.sender,
         arguments=asked.arguments,
         commands=COMMANDS,
         said=beside(event.comment.body),

@@ -27,7 +27,7 @@ async def start(context: Context, delivery: Delivery) -> None:
     if event.issue.state != "open":
         await github.comment_once(repository, number, f"closed-{delivery.guid}", replies.issue_is_closed())
         return
-    request = request_from_issue(delivery.guid, event.repository, event.installation.id, login, event.issue)
+    request = request_from_issue(delivery.guid, event.repository, event.installation.id, event.sender, event.issue)
     admitted = await start_run(context, request)
     if admitted.started:
         await github.react(repository, issue=number, comment=None, content="eyes")

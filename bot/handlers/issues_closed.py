@@ -25,7 +25,9 @@ async def cancel(context: Context, delivery: Delivery) -> None:
     if run is None:
         return
     github = context.github(event.installation.id)
-    if login != run.requester and not (await github.permission(repository, login)).allows(Permission.WRITE):
+    if not run.is_requester(login, event.sender.id) and not (await github.permission(repository, login)).allows(
+        Permission.WRITE
+    ):
         text = replies.closing_needs_permission(login, run)
         await github.comment_once(repository, number, f"closing-{run.id}", text)
         return

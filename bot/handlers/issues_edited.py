@@ -45,7 +45,8 @@ async def _supersede(context: Context, delivery: Delivery, event: IssueEdited, r
     await context.runs.conclude(run.id, RunOutcome.SUPERSEDED, login, facts)
     if may_write:
         await start_run(
-            context, request_from_issue(delivery.guid, event.repository, event.installation.id, login, event.issue)
+            context,
+            request_from_issue(delivery.guid, event.repository, event.installation.id, event.sender, event.issue),
         )
     text = replies.superseded(run, again=may_write)
     await github.comment_once(repository, event.issue.number, f"superseded-{run.id}", text)

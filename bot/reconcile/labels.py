@@ -11,7 +11,7 @@ from enum import StrEnum
 from bot import replies
 from bot.admission import is_active, request_from_issue, start_run
 from bot.github.survey import LabelledIssue, Labelling, Place, Survey
-from bot.payloads import Issue, Repository
+from bot.payloads import Account, Issue, Repository
 from bot.permissions import Permission
 from bot.ports import Context
 from execution.runs import Run
@@ -84,7 +84,8 @@ async def _start(context: Context, place: Place, issue: LabelledIssue, label: La
     # One id for one setting of the label, whoever finds it first.
     said = Issue(number=issue.number, title=issue.title, body=issue.body)
     repository = Repository(id=place.id, full_name=place.name)
-    request = request_from_issue(f"label-{label.id}", repository, place.installation, login, said)
+    who = Account(id=label.actor.id if label.actor else 0, login=login)
+    request = request_from_issue(f"label-{label.id}", repository, place.installation, who, said)
     admitted = await start_run(context, request)
     if admitted.started:
         await github.react(place.name, issue=issue.number, comment=None, content="eyes")

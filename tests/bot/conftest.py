@@ -2,6 +2,7 @@
 
 import json
 import stat
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,17 +62,23 @@ def merged(base: Any, changes: Any) -> Any:
     return {**base, **{key: merged(base.get(key), value) for key, value in changes.items()}}
 
 
+def number_of(login: str) -> int:
+    """One account for each login, whatever its case."""
+    return zlib.crc32(login.lower().encode())
+
+
 @pytest.fixture
 def payload() -> Callable[..., Payload]:
     """Build a payload: a delivery that GitHub's schema accepts, with a test's members laid over it."""
 
     def build(action: str, sender: str = "maria", **members: Any) -> Payload:
         event = next((name for member, name in EVENT_OF.items() if member in members), "issues")
+        kind = "Bot" if sender.endswith("[bot]") else "User"
         samples = sorted(PAYLOADS.glob(f"{event}.*.json"))
         sample = next((path for path in samples if path.name == f"{event}.{action}.json"), samples[0])
         ours = {
             "action": action,
-            "sender": {"login": sender, "id": 1, "type": "Bot" if sender.endswith("[bot]") else "User"},
+            "sender": {"login": sender, "id": number_of(sender), "type": kind},
             "repository": {"id": 77, "full_name": "octo/site", "private": True, "default_branch": "main"},
             "installation": {"id": 5, "node_id": "x"},
         }

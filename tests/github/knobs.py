@@ -218,6 +218,7 @@ KNOBS: dict[str, Knob] = {
     "suspend": suspend,
     "manifest": manifest,
     "users": seeding.create_user,
+    "users/rename": seeding.rename_user,
     "apps": seeding.create_app,
     "repositories": seeding.create_repository,
     "collaborators": seeding.set_role,

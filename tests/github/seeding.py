@@ -31,6 +31,18 @@ async def create_user(world: World, given: Json) -> Json:
     return {"login": given["login"], "id": row["id"], "token": token}
 
 
+async def rename_user(world: World, given: Json) -> Json:
+    """Give a user another login, as people do; number and tokens stay: ``login``, ``to``."""
+    old, new = given["login"], given["to"]
+    row = await ensure_user(world, old)
+    await world.emulator.update("users", row["id"], login=new)
+    world.identity.users[new] = {**world.identity.users.pop(old), "login": new}
+    for token, holder in world.identity.user_tokens.items():
+        if holder == old:
+            world.identity.user_tokens[token] = new
+    return {"login": new, "id": row["id"]}
+
+
 async def create_app(world: World, given: Json) -> Json:
     """Register an App: ``name``, ``owner``, ``webhook_url``, ``webhook_secret``, ``permissions``, ``events``."""
     await ensure_user(world, given["owner"])
