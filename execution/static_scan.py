@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from execution.checks import is_test_path
 from governance.patch import FileChange
 
-LINE_CHARS_MAX = 2_000  # looked at of one line
-FINDINGS_MAX = 50
+WINDOW_CHARS = 2_000  # looked at together; a longer line is read in windows, so that no pattern meets a megabyte
+OVERLAP_CHARS = 200  # that two windows share: what a rule looks for is shorter
 
 PYTHON = frozenset({".py", ".pyi"})
 SCRIPT = frozenset({".js", ".jsx", ".ts", ".tsx", ".mjs", ".cjs", ".mts", ".cts", ".vue", ".svelte"})
@@ -144,11 +144,10 @@ class ScanFinding:
 
 
 def scan(changes: Iterable[FileChange]) -> tuple[ScanFinding, ...]:
-    """Every rule that an added line meets, once per file, in the patch's order; at most FINDINGS_MAX."""
-    found = [
+    """Every rule that an added line meets, once per file, in the patch's order."""
+    return tuple(
         ScanFinding(change.path, rule) for change in changes for rule in RULES if _applies(rule, change.path, change)
-    ]
-    return tuple(found[:FINDINGS_MAX])
+    )
 
 
 def _applies(rule: Rule, path: str, change: FileChange) -> bool:
@@ -157,4 +156,8 @@ def _applies(rule: Rule, path: str, change: FileChange) -> bool:
         return False
     if not rule.in_tests and is_test_path(path):
         return False
-    return any(rule.pattern.search(line[:LINE_CHARS_MAX]) for line in change.added_lines)
+    return any(
+        rule.pattern.search(line, start, start + WINDOW_CHARS)
+        for line in change.added_lines
+        for start in range(0, max(len(line) - OVERLAP_CHARS, 1), WINDOW_CHARS - OVERLAP_CHARS)
+    )

@@ -126,7 +126,12 @@ def judge_patch(
 
 
 def _few(findings: list[Finding]) -> tuple[Finding, ...]:
-    return tuple(dict.fromkeys(findings))[:FINDINGS_MAX]
+    """The first FINDINGS_MAX at most; the last of them says how many are left out, under the code of the next one."""
+    distinct = tuple(dict.fromkeys(findings))
+    if len(distinct) <= FINDINGS_MAX:
+        return distinct
+    kept, left = distinct[: FINDINGS_MAX - 1], distinct[FINDINGS_MAX - 1 :]
+    return (*kept, Finding(code=left[0].code, text=f"{len(left)} more findings are left out"))
 
 
 def shown(path: str) -> str:

@@ -1,10 +1,10 @@
 """A command agent: any CLI agent or tool, run inside the sandbox with the workspace as its working directory.
 
-The request reaches it on standard input and in the variable OPTR_INTENT (cut there to what one variable may hold). In
-the argv template `{workspace}` is the workspace (`.`: sandboxes mount it at different paths) and `{intent_file}` a file
-with the request, in the sandbox's own temporary directory: none is planted in the workspace, because whatever lies
-there is taken for the patch. Other braces stay as they are. A JSON report on its output, as model agents give it, is
-kept as claims.
+The request reaches it on standard input and in the variable OPTR_INTENT (shortened there to what one variable may
+hold, with a note that says so). In the argv template `{workspace}` is the workspace (`.`: sandboxes mount it at
+different paths) and `{intent_file}` a file with the request, in the sandbox's own temporary directory: none is
+planted in the workspace, because whatever lies there is taken for the patch. Other braces stay as they are. A JSON
+report on its output, as model agents give it, is kept as claims.
 """
 
 import asyncio
@@ -28,11 +28,13 @@ from execution.records import (
     Step,
     Task,
 )
+from governance.shortening import shortened
 
 WORKSPACE_INSIDE = "."
 INTENT_FILE = "{intent_file}"
 INTENT_VARIABLE = "OPTR_INTENT"
 INTENT_BYTES_MAX = 100_000  # the kernel allows 128 KiB for one string of the environment
+NOTE_BYTES_MORE = 4
 LAST_LINE_CHARACTERS_MAX = 200
 # Fixed text: the template's words are arguments to it, never part of it.
 WITH_INTENT_FILE = 'f=$(mktemp) && cat >"$f" && exec "${@//\\{intent_file\\}/$f}" <"$f"'
@@ -69,7 +71,10 @@ class CommandAgent:
 
     def _command(self, task: Task, workspace: Path, limits: Limits) -> Command:
         intent = _told(task).encode("utf-8", "replace").replace(b"\x00", b"")
-        shown = intent[:INTENT_BYTES_MAX].decode("utf-8", "ignore")
+        whole = intent.decode("utf-8")
+        # The note's two ellipses are longer in bytes than in characters.
+        fits = len(intent[: INTENT_BYTES_MAX - NOTE_BYTES_MORE].decode("utf-8", "ignore"))
+        shown = whole if len(intent) <= INTENT_BYTES_MAX else shortened(whole, fits)
         return Command(
             argv=self._argv,
             workspace=workspace,

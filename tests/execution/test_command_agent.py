@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from execution.agents.build import AgentUnavailableError, ModelAccess, build_agent, grants
+from execution.agents.command import INTENT_BYTES_MAX
 from execution.agents.profiles import AgentType, Profile, load_profiles
 from execution.ports import Sandbox
 from execution.records import AgentOutcome, Attempt, Limits, Task
@@ -42,11 +43,12 @@ def run(
     *,
     environ: dict[str, str] | None = None,
     env: tuple[str, ...] = (),
+    task: Task = TASK,
     **limits: float,
 ) -> Attempt:
     profile = Profile.model_validate({"name": "tool", "type": "command", "command": command, "env": env})
     agent = build_agent(profile, ModelAccess(environ or {}))
-    return asyncio.run(agent.attempt(TASK, tree, sandbox, Limits.model_validate(limits)))
+    return asyncio.run(agent.attempt(task, tree, sandbox, Limits.model_validate(limits)))
 
 
 def test_it_works_in_the_workspace_and_reports(tree: Path, sandbox: Sandbox) -> None:
@@ -62,6 +64,17 @@ def test_the_request_comes_by_stdin_and_variable_never_through_a_shell(tree: Pat
     made = run(("bash", "-c", 'cat; echo; printf "%s" "$OPTR_INTENT"'), tree, sandbox)
     assert made.trajectory[0].output == f"{TASK.intent}\n{TASK.intent}"
     assert [path.name for path in tree.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "€"])
+def test_a_variable_that_holds_only_the_requests_beginning_says_so(tree: Path, sandbox: Sandbox, letter: str) -> None:
+    intent = letter * (INTENT_BYTES_MAX // len(letter.encode()) + 1)
+    script = 'printf "%s" "$OPTR_INTENT" | wc -c; printf "%s" "$OPTR_INTENT" | tail -c 120; wc -c'
+    made = run(("bash", "-c", script), tree, sandbox, task=TASK.model_copy(update={"intent": intent}))
+    held, told, whole = made.trajectory[0].output.replace("]", "]\n").split("\n")[:3]
+    assert int(held) <= INTENT_BYTES_MAX
+    assert f"cut from {len(intent.encode())} bytes, sha256 " in told
+    assert int(whole) == len(intent.encode())
 
 
 def test_the_intent_file_can_be_read(tree: Path, sandbox: Sandbox) -> None:

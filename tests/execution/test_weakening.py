@@ -1,5 +1,6 @@
 import pytest
 
+from execution.findings import scan_findings
 from execution.static_scan import RULES, scan
 from execution.weakening import compare_files, compare_reports
 from governance.patch import ChangeKind, FileChange
@@ -93,3 +94,13 @@ def test_every_rule_has_an_example() -> None:
 )
 def test_what_only_looks_a_little_like_it_is_not_reported(path: str, line: str) -> None:
     assert scan([change(path, line)]) == ()
+
+
+def test_nothing_hides_behind_the_beginning_of_a_long_line_and_no_finding_is_left_out() -> None:
+    for before in (0, 1_790, 1_795, 1_800, 1_990, 2_000, 50_000):
+        line = f"{' ' * before}os.system(command){' ' * 3_000}"
+        assert [found.rule.id for found in scan([change("a.py", line)])] == ["python-shell"], before
+    many = [change(f"a{n}.py", "os.system(command)") for n in range(70)]
+    assert len(scan(many)) == 70
+    (told,) = scan_findings(scan(many))
+    assert told.text.endswith("and 65 more.")

@@ -356,6 +356,7 @@ def test_lockfiles_and_new_programs_are_remarked_on() -> None:
 def test_a_thousand_findings_do_not_flood() -> None:
     judged = judge(*(new(f"../{n}") for n in range(1000)))
     assert len(judged.violations) == 50
+    assert judged.violations[-1].text == "952 more findings are left out"
 
 
 def test_sentences_show_paths_harmlessly() -> None:
