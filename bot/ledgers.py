@@ -300,7 +300,10 @@ def _winner(git_dir: Path, run: str) -> tuple[str | None, dict[str, str]]:
     def read(entry: Entry, _full: object, _chain: object) -> None:
         if entry.id.startswith(override) and isinstance(tree := entry.record.get("tree"), str):
             picked.append(tree)
-        if entry.id == wanted and isinstance(tree := entry.record.get("tree"), str):
+        # After a correction the line's id ends with its number; a run has one selection all the same.
+        if (entry.id == wanted or entry.id.startswith(f"{wanted}/")) and isinstance(
+            tree := entry.record.get("tree"), str
+        ):
             trees.append(tree)
             listed = entry.record.get("scores")
             if isinstance(listed, dict):

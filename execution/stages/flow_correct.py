@@ -9,6 +9,7 @@ from execution.lastword import before_the_end
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.result import Receipt
+from execution.runs import Run
 from execution.stages.flow_state import corrections, judgements, reports
 from execution.stages.record import placed, receipt_of
 from execution.stages.trail import TRUST_FILE, trust_file
@@ -50,8 +51,7 @@ def issue_correction(world: World, run_id: str, asked: Asked) -> Correction:
     run = world.run(run_id)
     plan = world.store.find(run_id, PLAN, Plan)
     if plan is None or not plan.is_flow or run.state is not RunState.AWAITING_CORRECTION:
-        how = f"{run.state}{f' ({run.outcome})' if run.outcome else ''}"
-        raise _refused(f"run {run_id} is {how}: only a workflow that waits for a correction can be corrected")
+        raise _refused(why_not(run, plan))
     recorded = world.store.load(run_id, RECORDED, Recorded)
     now_ms = world.now_ms()
     try:
@@ -73,6 +73,23 @@ def issue_correction(world: World, run_id: str, asked: Asked) -> Correction:
         raise RunProblem(refused.text, code=str(refused.code)) from None
     world.store.put(run_id, correction_name(made.number), made)
     return world.store.load(run_id, correction_name(made.number), Correction)
+
+
+def why_not(run: Run, plan: Plan | None) -> str:
+    """Why a run cannot be corrected as it stands, and what can be done instead; plain words, no markup."""
+    if plan is not None and not plan.is_flow:
+        return (
+            f"run {run.id} is a race, and a candidate of a race is not corrected; /optr rerun AGENT lets one try again,"
+            " and while the pull request is open /optr pick AGENT takes another candidate"
+        )
+    if run.state is RunState.IN_REVIEW:
+        return (
+            f"run {run.id} has its result in pull request {run.pull_request}, and what people review is not changed"
+            " under them; close the pull request unmerged, say in the issue what is missing, then /optr run"
+        )
+    if run.state is RunState.CLOSED:
+        return f"run {run.id} is closed as {run.outcome} and its record stays; /optr rerun starts a new run"
+    return f"run {run.id} is {run.state}: only a workflow that waits for a correction can be corrected"
 
 
 def _refused(text: str) -> RunProblem:
