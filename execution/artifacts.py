@@ -29,6 +29,7 @@ SELECTION = "selection"
 RECORDED = "recorded"
 RESULT = "result"
 APPROVED = "approved"
+APPROVING = "approving"  # who said so first, before the ledger heard of it
 PICKED = "picked"
 
 

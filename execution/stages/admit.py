@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from execution.agents.profiles import Approval, Profile
 from execution.artifacts import (
     APPROVED,
+    APPROVING,
     PLAN,
     Approved,
     Dispatched,
@@ -110,17 +111,20 @@ async def _approve(world: World, run_id: str, by: str) -> Approved | None:
         return None
     now_ms = world.now_ms()
     _require_time(plan, now_ms)
+    # The line may stand already, by somebody whose answer got lost: whoever says so next is not the one it names.
+    world.store.put(run_id, APPROVING, Approved(by=by, approved_ms=now_ms))
+    first = world.store.load(run_id, APPROVING, Approved)
     draft = Draft(
         id=f"{run_id}/{EntryType.HUMAN_REVIEW_RECORDED}/plan",
         type=str(EntryType.HUMAN_REVIEW_RECORDED),
         workflow=plan.workflow,
         run=run_id,
-        actor=by,
+        actor=first.by,
         timestamp=now_ms,
         body={"subject": "plan", "decision": "approved", "graph": plan.graph.digest, "baseCommit": plan.base_commit},
     )
     await world.forge(run).append(run, [draft], {})
-    world.store.put(run_id, APPROVED, Approved(by=by, approved_ms=now_ms))
+    world.store.put(run_id, APPROVED, first)
     return world.store.load(run_id, APPROVED, Approved)
 
 
