@@ -59,7 +59,7 @@ class RecordDesk:
         return Purse(
             worst=worst_case(plan),
             reserved=standing.reserved if standing is not None and standing.spent is None else 0,
-            spent=spent_so_far(store, run.id, plan, caps.unmeasured),
+            spent=spent_so_far(self._world, run.id, plan, caps.unmeasured),
             caps=caps.microusd,
             taken=rows.taken(run, self._world.now_ms()),
         )

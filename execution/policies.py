@@ -14,6 +14,7 @@ from execution.operatorfile import read_operators
 from execution.problems import RunProblem, SetupProblem
 from execution.records import Command
 from execution.runs import Run
+from execution.stages.flow_state import FIRST, attempts, slot
 from execution.store import Store
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
@@ -171,8 +172,9 @@ def _or_end(world: World, question: Question, run: Run) -> None:
 
 
 def _spent(world: World, run_id: str) -> int:
-    plan = world.store.load(run_id, PLAN, Plan)
-    tried = [world.store.find(run_id, tried_name(mandate.node), Tried) for mandate in plan.mandates]
+    numbers = attempts(world, run_id, world.store.load(run_id, PLAN, Plan))
+    names = [slot(node, attempt) for node, last in numbers.items() for attempt in range(FIRST, last + 1)]
+    tried = [world.store.find(run_id, tried_name(name), Tried) for name in names]
     return sum(one.candidate.attempt.usage.cost_microusd for one in tried if one is not None)
 
 

@@ -22,7 +22,7 @@ from execution.problems import RunProblem
 from execution.reservations import Reservations
 from execution.runs import Run, Source
 from execution.spending import MICRO, Denied, Scope, Unmeasured, caps_of, spent, worst_case
-from execution.store import Store
+from execution.stages.flow_state import FIRST, attempts, slot
 from execution.world import World
 from governance.events import EntryType
 from governance.states import RunOutcome, RunState
@@ -146,12 +146,17 @@ def settle(world: World, run: Run) -> None:
     if plan is None or run.source is not Source.GITHUB:
         return
     policy = caps_of(world.access.environ, plan.config.budget).unmeasured
-    Reservations(world.store).settle(run.id, spent_so_far(world.store, run.id, plan, policy))
+    Reservations(world.store).settle(run.id, spent_so_far(world, run.id, plan, policy))
 
 
-def spent_so_far(store: Store, run_id: str, plan: Plan, policy: Unmeasured) -> int:
-    """What the run's attempts and reviews cost, as far as it is known."""
-    dispatched = {node: store.find(run_id, token_name(node), Dispatched) for node in plan.limits}
-    tried = {node: store.find(run_id, tried_name(node), Tried) for node in {**plan.profiles, **plan.workers}}
-    reviewed = {node: store.find(run_id, reviewed_name(node), Reviewed) for node in plan.reviewers}
-    return spent(plan, dispatched, tried, reviewed, policy)
+def spent_so_far(world: World, run_id: str, plan: Plan, policy: Unmeasured) -> int:
+    """What the run's attempts and reviews cost, those that were corrected too, as far as it is known."""
+    store, numbers = world.store, attempts(world, run_id, plan)
+    total = 0
+    for attempt in range(FIRST, max(numbers.values(), default=FIRST) + 1):
+        slots = {node: slot(node, attempt) for node in plan.limits if numbers.get(node, FIRST) >= attempt}
+        dispatched = {node: store.find(run_id, token_name(name), Dispatched) for node, name in slots.items()}
+        tried = {node: store.find(run_id, tried_name(name), Tried) for node, name in slots.items()}
+        reviewed = {node: store.find(run_id, reviewed_name(name), Reviewed) for node, name in slots.items()}
+        total += spent(plan, dispatched, tried, reviewed, policy)
+    return total
