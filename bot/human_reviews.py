@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from bot.gate import Review, ReviewState
 from bot.github.errors import GitHubError
 from bot.ledgers import Ledgers
-from execution.policies import require_approval
+from execution.policies import in_force, require_approval
 from execution.records import Record
 from execution.runs import Run
 from execution.store import Store
@@ -96,6 +96,7 @@ class HumanReviews:
                 "submitted": review.submitted,
                 "how": HOW,
                 "ownRequest": _is_own(run, review),
+                **in_force(self._store, run.id),
             },
         )
         await self._ledgers.append(run.installation, run.repository, [draft], {})

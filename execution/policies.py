@@ -124,6 +124,12 @@ def require_approval(store: Store, run: Run, login: str, *, own_request: bool, b
     return policy.digest
 
 
+def in_force(store: Store, run_id: str) -> dict[str, str]:
+    """What a ledger line says of the policy that its run was planned under: the digest; nothing before there is one."""
+    policy = store.find(run_id, POLICY, Policy)
+    return {"policy": policy.digest} if policy is not None else {}
+
+
 def require_dispatch(world: World, mandate: Mandate, capability: str) -> None:
     """Let an agent go on a node.
 

@@ -18,6 +18,7 @@ from execution.artifacts import (
 )
 from execution.config import Review
 from execution.lastword import turn_of
+from execution.policies import in_force
 from execution.problems import RunProblem
 from execution.reservations import Reservations
 from execution.runs import Run, Source
@@ -121,7 +122,13 @@ async def _approve(world: World, run_id: str, by: str) -> Approved | None:
         run=run_id,
         actor=first.by,
         timestamp=now_ms,
-        body={"subject": "plan", "decision": "approved", "graph": plan.graph.digest, "baseCommit": plan.base_commit},
+        body={
+            "subject": "plan",
+            "decision": "approved",
+            "graph": plan.graph.digest,
+            "baseCommit": plan.base_commit,
+            **in_force(world.store, run_id),
+        },
     )
     await world.forge(run).append(run, [draft], {})
     world.store.put(run_id, APPROVED, first)

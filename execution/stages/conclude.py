@@ -9,6 +9,7 @@ from execution.artifacts import PICKED, PLAN, RECORDED, RESULT, Picked, Plan, Re
 from execution.capture import Keeping, allowed
 from execution.lastword import turn_of
 from execution.owed import has_no_access, owe
+from execution.policies import in_force
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.result import RunResult
@@ -171,7 +172,7 @@ def _capture(environ: Mapping[str, str]) -> Capture:
 
 def _draft(world: World, run: Run, closing: _Closing) -> Draft:
     kind = _TYPES.get(closing.outcome, EntryType.RUN_FAILED)
-    body: dict[str, object] = {"outcome": str(closing.outcome), **closing.facts}
+    body: dict[str, object] = {"outcome": str(closing.outcome), **in_force(world.store, run.id), **closing.facts}
     plan = world.store.find(run.id, PLAN, Plan)
     if "problem" in closing.facts:
         capture = plan.capture if plan is not None else _capture(world.access.environ)

@@ -6,6 +6,7 @@ from execution.artifacts import PLAN, RECORDED, Plan, Recorded, correction_name,
 from execution.authority import establish_authority
 from execution.capture import CORRECTION, Keeping
 from execution.lastword import before_the_end
+from execution.policies import in_force
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.result import Receipt
@@ -115,6 +116,7 @@ async def record_correction(world: World, run_id: str, number: int) -> Receipt:
             "correctionType": str(pack.type),
             "scope": list(pack.scope),
             "supersedes": pack.aggregate,
+            **in_force(world.store, run_id),
         },
     )
     kept = Keeping(plan.capture, secrets_of(world.access.environ))

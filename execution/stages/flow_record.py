@@ -19,6 +19,7 @@ from execution.artifacts import (
 )
 from execution.authority import all_authority, establish_authority, signer_of
 from execution.lastword import before_the_end
+from execution.policies import in_force
 from execution.redaction import secrets_of
 from execution.runs import Run
 from execution.stages import outputs, trail
@@ -61,7 +62,7 @@ async def _append(world: World, run_id: str, number: int) -> Recorded:
     git_dir = await world.forge(run).fetch(run)
     winner = await asyncio.to_thread(winner_of, git_dir, run, story, selection)
     decision = outputs.Decision(selection, settlements, made, winner)
-    line = decision_line(run_id, story, decision)
+    line = decision_line(run_id, story, decision, in_force(world.store, run_id))
     files = _files(world, run, deeds, story, decision, number)
     if number:
         line = replace(line, id=f"{line.id}/{number}", body={**line.body, "supersedes": made.supersedes})

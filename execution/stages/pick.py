@@ -4,11 +4,13 @@ Every step looks before it acts, so that doing it again after a crash finishes i
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from execution.artifacts import PICKED, PLAN, RESULT, Picked, Plan, Tried, tried_name
 from execution.authority import require_orchestrator, require_unrevoked
 from execution.capture import Keeping
 from execution.lastword import turn_of
+from execution.policies import in_force
 from execution.problems import RunProblem
 from execution.redaction import secrets_of
 from execution.runs import Run
@@ -49,7 +51,7 @@ async def _pick(world: World, run_id: str, agent: str, by: str, why: str) -> Pic
     await require_orchestrator(world, run_id, PUBLISH)
     await require_unrevoked(world, plan.mandate(_node(plan, agent)))
     kept = Keeping(plan.capture, secrets_of(world.access.environ))
-    await world.forge(run).append(run, [_line(run, plan, picked, kept)], {})
+    await world.forge(run).append(run, [_line(run, plan, picked, kept, in_force(world.store, run.id))], {})
     chosen = run.model_copy(
         update={"workflow": f"{run.workflow}-{agent}", "head_commit": picked.commit, "head_tree": picked.tree}
     )
@@ -100,7 +102,7 @@ def _node(plan: Plan, agent: str) -> str:
     return next(node for node, profile in plan.profiles.items() if profile.name == agent)
 
 
-def _line(run: Run, plan: Plan, picked: Picked, kept: Keeping) -> Draft:
+def _line(run: Run, plan: Plan, picked: Picked, kept: Keeping, policy: Mapping[str, str]) -> Draft:
     kind = EntryType.OPTR_PICKED
     return Draft(
         id=f"{run.id}/{kind}/{picked.commit}",
@@ -116,5 +118,6 @@ def _line(run: Run, plan: Plan, picked: Picked, kept: Keeping) -> Draft:
             "tree": picked.tree,
             "replaces": picked.replaces,
             "orchestrator": ACTOR,
+            **policy,
         },
     )

@@ -29,7 +29,7 @@ from execution.artifacts import (
 from execution.authority import require_orchestrator, require_unrevoked
 from execution.lastword import before_the_end
 from execution.owed import has_no_access
-from execution.policies import require_publishing
+from execution.policies import in_force, require_publishing
 from execution.result import NodeResult, RunResult
 from execution.runs import Source
 from execution.stages.admit import settle
@@ -196,7 +196,12 @@ async def _record_opening(world: World, run_id: str, published: RunResult) -> No
         run=run_id,
         actor=ACTOR,
         timestamp=world.now_ms(),
-        body={"pullRequest": run.pull_request, "commit": run.head_commit, "tree": run.head_tree},
+        body={
+            "pullRequest": run.pull_request,
+            "commit": run.head_commit,
+            "tree": run.head_tree,
+            **in_force(world.store, run_id),
+        },
     )
     appended = await world.forge(run).append(run, [draft], {})
     receipt = receipt_of(appended, draft.id)

@@ -32,7 +32,7 @@ from execution.artifacts import (
 from execution.authority import establish_authority, signer_of
 from execution.capture import Keeping
 from execution.lastword import before_the_end
-from execution.policies import POLICY_FILE, policy_file
+from execution.policies import POLICY_FILE, in_force, policy_file
 from execution.records import Candidate
 from execution.redaction import Secrets, secrets_of
 from execution.result import Receipt
@@ -133,7 +133,7 @@ async def _append(world: World, run_id: str) -> Recorded:
     git_dir = await world.forge(run).fetch(run)
     winner = await asyncio.to_thread(winner_of, git_dir, run, story, selection)
     decision = _decide(story, selection, winner)
-    draft = decision_line(run_id, story, decision)
+    draft = decision_line(run_id, story, decision, in_force(world.store, run_id))
     appended = await world.forge(run).append(run, [draft], _files(world, run, story, decision))
     crashpoints.reach("appended")
     commit, tree = winner or (None, None)
@@ -204,7 +204,7 @@ def _settlement(story: outputs.Story, node: str, selection: Selection) -> Settle
     return settle(story.plan.mandate(node), story.judged[node].report, outcome)
 
 
-def decision_line(run_id: str, story: outputs.Story, decision: outputs.Decision) -> Draft:
+def decision_line(run_id: str, story: outputs.Story, decision: outputs.Decision, policy: Mapping[str, str]) -> Draft:
     """The ledger line of the decision: OPTR_SELECTED, or OPTR_NO_WINNER with the reasons on file."""
     kind = kind_of(decision)
     selection = decision.selection
@@ -215,6 +215,7 @@ def decision_line(run_id: str, story: outputs.Story, decision: outputs.Decision)
         "profile": selection.profile,
         "profileDigest": selection.profile_digest,
         "aggregate": decision.aggregate.root,
+        **policy,
     }
     if decision.winner is not None:
         body |= {"commit": decision.winner[0], "tree": decision.winner[1]}
@@ -287,7 +288,7 @@ def attestation_of(
             "checks": [check.id for check in plan.checks],
             "config": plan.config_digest,
             "profileDigest": selection.profile_digest,
-            **({"policy": policy.digest} if (policy := world.store.find(run.id, POLICY, Policy)) is not None else {}),
+            **in_force(world.store, run.id),
             "sandbox": world.sandbox.name,
         },
         "resolvedDependencies": [{"uri": "git+base", "digest": {"gitCommit": plan.base_commit}}],

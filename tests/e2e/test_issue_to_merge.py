@@ -51,6 +51,8 @@ def test_from_a_labelled_issue_to_the_wrap(place: Place) -> None:
     wrap = fresh.lines()[-1]
     assert (wrap["type"], wrap["actor"]) == ("WRAP_ORCH_ACCEPTED", "grace")
     assert "Entries: 5" in fresh.verified()
+    (policy,) = {line["policy"] for line in fresh.lines()}
+    assert policy == json.loads((fresh.workflow(f"issue-{issue}") / "policy.json").read_bytes())["digest"]
 
     # nothing secret left in the record, the pull request or the comments
     kept = b"".join(path.read_bytes() for path in fresh.path.rglob("*") if path.is_file())
