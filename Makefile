@@ -24,7 +24,7 @@ serve: $(STAMP)  ## start the GitHub App (settings: docs/configuration.md)
 
 test: $(STAMP)  ## every test but the long proofs named in docs/testing.md
 	$(BIN)/python -m tools.node_setup
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 bench: $(STAMP)  ## the ledger's costs side by side (docs/benchmarks.md); OPTR_BENCH_SIZES=1000,20000 makes it short
 	$(BIN)/python -m benchmarks.bench_ledger
