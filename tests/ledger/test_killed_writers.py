@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.ledger.conftest import forget_locks
 from tests.ledger.writer import POINTS, draft_of, files_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,8 +69,7 @@ def await_work(world: Any, writers: list[Writer]) -> None:
 
 def judge(world: Any, writers: list[Writer]) -> Counter[str]:
     """Finish what a crash interrupted, then check the ledger without the sequencer's help."""
-    for lock in world.git_dir.rglob("*.lock"):
-        os.utime(lock, (0, 0))
+    forget_locks(world.git_dir)
     world.sequencer().settle()
     found = world.verify(trusted=str(world.signer.vkey), remembered=world.store.load(world.signer.origin))
     assert found.problem is None
@@ -88,8 +88,7 @@ def test_a_writer_killed_at_a_named_point_leaves_a_ledger_that_the_others_go_on_
     doomed = Writer(world, "a")
     doomed.start(3, point, after=1 if "read" in point else 2)
     assert doomed.end() == -signal.SIGKILL
-    for lock in world.git_dir.rglob("*.lock"):
-        os.utime(lock, (0, 0))
+    forget_locks(world.git_dir)
     for run in ("b-0", "a-0", "a-1", "a-2"):
         world.sequencer().append([draft_of(run)], files_of(run))
     assert judge(world, [doomed]) == Counter(["b-0", "a-0", "a-1", "a-2"])
