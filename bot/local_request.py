@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from governance.correction import CorrectionType
+if TYPE_CHECKING:  # `optr --version` must not wait for it
+    from governance.correction import CorrectionType
 
 
 @dataclass(frozen=True)
@@ -51,4 +53,4 @@ class LocalCorrection:
     run: str
     node: str
     reason: str
-    kind: CorrectionType | None = None
+    kind: "CorrectionType | None" = None
