@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from execution.config import Check
-from execution.gitcmd import GitError, run_git
+from execution.gitcmd import run_git
 from execution.static_scan import ScanFinding
 from execution.trees import Trees
 from execution.weakening import compare_files, compare_reports, is_source
 from governance.patch import shown
 from scoring.evidence import CheckForm, CheckOutcome, CheckResult, DiffFacts, Reason, ReportCounts
 
-TEST_FILES_MAX = 100  # changed test files whose assertions are counted
-TEST_FILE_BYTES_MAX = 2**20
+TEST_FILES_MAX = 100  # changed test files that are compared; of more the reader is told
+TEST_FILE_BYTES_MAX = 2**20  # of a changed test file; a larger one is not compared, and the reader is told
 
 FORM_WORDS: Mapping[CheckForm, str] = {
     CheckForm.CANDIDATE: "on the candidate as it is",
@@ -57,22 +57,32 @@ def _contradiction(result: CheckResult, report: ReportCounts) -> str | None:
 
 
 def weakened_files(trees: Trees, diff: DiffFacts | None) -> Iterator[Reason]:
-    """Changed test files that demand less than the base's; files that are too large or not there count as empty."""
-    for path in (diff.tests_changed if diff else ())[:TEST_FILES_MAX]:
-        if not is_source(path):
-            continue
-        less = list(compare_files(_text(trees.store, trees.base, path), _text(trees.store, trees.candidate, path)))
-        if less:
+    """Changed test files that demand less than the base's, and those that could not be compared; a lost one is empty.
+
+    Raises:
+        GitError: the trees cannot be read.
+    """
+    changed = [path for path in (diff.tests_changed if diff else ()) if is_source(path)]
+    for path in changed[:TEST_FILES_MAX]:
+        before, after = (_text(trees.store, tree, path) for tree in (trees.base, trees.candidate))
+        if before is None or after is None:
+            why = f"was not compared with the base's: more than {TEST_FILE_BYTES_MAX} bytes"
+            yield Reason(code="TESTS_WEAKENED", text=f"{shown(path)} {why}.")
+        elif less := list(compare_files(before, after)):
             yield Reason(code="TESTS_WEAKENED", text=f"{shown(path)} demands less: {' and '.join(less)}.")
+    if (left := len(changed) - TEST_FILES_MAX) > 0:
+        why = f"only the first {TEST_FILES_MAX} are compared with the base's"
+        yield Reason(code="TESTS_WEAKENED", text=f"{left} more changed test files were not looked at: {why}.")
 
 
-def _text(store: Path, tree: str, path: str) -> str:
-    try:
-        size = int(run_git(store, "cat-file", "-s", f"{tree}:{path}"))
-        data = run_git(store, "cat-file", "blob", f"{tree}:{path}") if size <= TEST_FILE_BYTES_MAX else b""
-    except GitError:
+def _text(store: Path, tree: str, path: str) -> str | None:
+    """A file's text, empty where no file of that name is; None of one that is larger than is read."""
+    listed = run_git(store, "--literal-pathspecs", "ls-tree", "-z", "--long", tree, "--", path)
+    if not listed.startswith(b"100"):
         return ""
-    return data.decode("utf-8", "replace")
+    if int(listed.split(maxsplit=4)[3]) > TEST_FILE_BYTES_MAX:
+        return None
+    return run_git(store, "cat-file", "blob", f"{tree}:{path}").decode("utf-8", "replace")
 
 
 def scan_findings(found: Sequence[ScanFinding]) -> Iterator[Reason]:

@@ -186,7 +186,7 @@ INFO_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
         ),
         ReasonCode.TESTS_WEAKENED: (
             "TESTS_WEAKENED",
-            "Fewer tests run, more are skipped, or a changed test file demands less than on the base.",
+            "Fewer tests run, more are skipped, or a changed test file demands less than before or was not compared.",
             "Look at what is no longer demanded; the base's tests were run as well.",
         ),
         ReasonCode.JUNIT_UNREADABLE: (
