@@ -5,7 +5,8 @@ A witness that is down, slow or wrong costs a run nothing; what it did not cosig
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from ledger.branch import GitDir
 from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_text
 from ledger.collect import Tree, ask, post
 from ledger.cosigned import parse_witnesses
-from ledger.errors import PolicyError, WitnessError, WitnessSawOtherError
+from ledger.errors import NoteError, PolicyError, WitnessError, WitnessSawOtherError
 from ledger.layout import COSIGNED, DIRECTORY, WITNESSES
 from ledger.note import Signature, VerifierKey
-from ledger.policy import POLICY_BYTES_MAX, Policy, parse_policy
+from ledger.policy import POLICY_BYTES_MAX, Policy, cosigned, parse_policy
 from ledger.publication import CHECKPOINT_FILE
 
 TRIES_MAX = 3  # collections in a row, when the ledger grows under each of them
@@ -62,8 +63,37 @@ def asked_policy(file: Path) -> Policy:
     return policy
 
 
-def vouched(git_dir: Path, ref: str = DATALAKE_REF) -> tuple[Checkpoint | None, Checkpoint | None, frozenset[str]]:
-    """Return the tree head of a copy of a ledger, the newest one that was cosigned, and the vkeys of who did.
+@dataclass(frozen=True)
+class Vouched:
+    """What a copy of a ledger says of its witnesses.
+
+    Attributes:
+        head: its tree head; None when there is no ledger.
+        cosigned: the newest tree head that somebody cosigned, if any.
+        said: the signed note of `cosigned`.
+        named: the witnesses whose cosignatures the branch says it holds.
+    """
+
+    head: Checkpoint | None
+    cosigned: Checkpoint | None = None
+    said: bytes = b""
+    named: tuple[VerifierKey, ...] = ()
+
+    def lacks(self, asked: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:
+        """Return those of `asked` that have not cosigned the head."""
+        if self.head is None:
+            return ()
+        return tuple(key for key in asked if self.head != self.cosigned or not self._by(key))
+
+    def _by(self, key: VerifierKey) -> bool:
+        try:
+            return key in self.named and cosigned(self.said, key) is not None
+        except NoteError:
+            return False
+
+
+def vouched(git_dir: Path, ref: str = DATALAKE_REF) -> Vouched:
+    """Read tree head and cosignatures from a copy of a ledger.
 
     Raises:
         NoteError: one of them is out of form.
@@ -72,15 +102,15 @@ def vouched(git_dir: Path, ref: str = DATALAKE_REF) -> tuple[Checkpoint | None, 
     git = GitDir(git_dir)
     tip = git.tip(ref)
     if tip is None:
-        return None, None, frozenset()
+        return Vouched(None)
     head, said, named = (
         git.file(tip, path) for path in (CHECKPOINT_FILE, f"{DIRECTORY}/{COSIGNED}", f"{DIRECTORY}/{WITNESSES}")
     )
-    keys = parse_witnesses(named) if named else ()
-    return (
+    return Vouched(
         parse_checkpoint(head) if head else None,
         parse_checkpoint(said) if said else None,
-        frozenset(map(str, keys)),
+        said or b"",
+        parse_witnesses(named) if named else (),
     )
 
 
@@ -110,8 +140,7 @@ class Cosigning:
         name = checked_repository(repository)
         if self._ledgers.signed(name) is None or not (git_dir := self._remote.path(name)).exists():
             return False
-        head, cosigned, by = vouched(git_dir)
-        owed = head is not None and (head != cosigned or not set(map(str, self._asked)) <= by)
+        owed = bool(vouched(git_dir).lacks(self._asked))
         (self._behind.add if owed else self._behind.discard)(name)
         return owed
 
@@ -125,12 +154,12 @@ class Cosigning:
             tree = await self._newest(installation, repository)
             if tree is None:
                 return
-            answers = await asyncio.gather(
-                *(asyncio.to_thread(_ask, key, url, tree) for key, url in self._asked.items())
-            )
+            # Who has cosigned this head is not asked again: each answer is a commit, and bears another time.
+            lacking = await asyncio.to_thread(self._lacking, repository)
+            answers = await asyncio.gather(*(asyncio.to_thread(_ask, key, self._asked[key], tree) for key in lacking))
             if self._ledgers.signed(repository) != parse_text(tree.note.text):
                 continue  # it grew meanwhile, here or in another process, and a witness may be ahead of what was asked
-            found = {key: one for key, one in zip(self._asked, answers, strict=True) if isinstance(one, Signature)}
+            found = {key: one for key, one in zip(lacking, answers, strict=True) if isinstance(one, Signature)}
             self._tell(answers)
             kept = not found or await self._ledgers.keep_cosigned(installation, repository, tree.note.encode(), found)
             if problem := next((one for one in answers if isinstance(one, WitnessError)), None):
@@ -151,6 +180,9 @@ class Cosigning:
         git = GitDir(self._remote.path(repository))
         tip = git.tip(DATALAKE_REF)
         return Tree.at(git, tip) if tip else None
+
+    def _lacking(self, repository: str) -> tuple[VerifierKey, ...]:
+        return vouched(self._remote.path(repository)).lacks(self._asked)
 
     def _tell(self, answers: Sequence[Signature | WitnessError]) -> None:
         for one in answers:

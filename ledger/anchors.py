@@ -59,7 +59,7 @@ def anchors_on(repository: GitDir, ref: str = ANCHORS) -> tuple[Anchor, ...]:
     # The first commit holds nothing yet; one that took the file away hides nothing of those before it.
     held = [pair for pair in zip(commits, answers, strict=True) if not pair[1].endswith(" missing")]
     notes = repository.blobs([oid for _, oid in held])
-    return tuple(Anchor(commit, note[:NOTE_BYTES_MAX]) for (commit, _), note in zip(held, notes, strict=True))
+    return tuple(Anchor(commit, note[: NOTE_BYTES_MAX + 1]) for (commit, _), note in zip(held, notes, strict=True))
 
 
 def check_anchors(

@@ -36,6 +36,7 @@ from ledger.policy import Policy
 from ledger.resume import resumed
 from ledger.rotation import KEY_ROTATED, Rotation, Term, lineage, rotations, verify_head
 from ledger.scan import lines_of, segments
+from ledger.shown import cut
 from ledger.source import DivisibleSource, Source
 from ledger.sweep import SEGMENTS, Swept, sweep
 from ledger.tiles import WIDTH
@@ -330,7 +331,7 @@ class Audit:
 
     def _report(self, fault: Fault, path: str) -> None:
         name = path if path.isprintable() and path.isascii() else ascii(path)
-        raise FaultFound(fault, name[:300], self.expected.said_by.get(path))
+        raise FaultFound(fault, cut(name), self.expected.said_by.get(path))
 
 
 def only(source: Source, path: str, fault: Fault) -> bytes:

@@ -22,6 +22,7 @@ from ledger import durable
 from ledger.commit import PLAIN_FILE, Blob, Commit, stream
 from ledger.errors import GitError, LockedError, MissingObjectError
 from ledger.layout import BRANCH, DIRECTORY
+from ledger.shown import ending
 
 STAGED = "refs/optr/staged/"
 _NO_FILE = "000000"
@@ -102,7 +103,7 @@ class GitDir:
         status, output, words = self._execute(args, stdin)
         if status:
             kind = LockedError if ".lock': File exists" in words else GitError
-            raise kind(f"git {args[0]} failed in {self.path} (status {status}): {words.strip()[-500:]}")
+            raise kind(f"git {args[0]} failed in {self.path} (status {status}): {ending(words.strip())}")
         return output
 
     def tip(self, ref: str = BRANCH) -> str | None:
@@ -111,7 +112,7 @@ class GitDir:
             return loose
         status, output, words = self._execute(("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"), None)
         if status and words.strip():
-            raise GitError(f"cannot read {ref} in {self.path}: {words.strip()[-500:]}")
+            raise GitError(f"cannot read {ref} in {self.path}: {ending(words.strip())}")
         return output.decode().strip() or None
 
     def _loose(self, ref: str) -> str | None:
@@ -146,7 +147,7 @@ class GitDir:
         if status and ("bad object" in words or "unable to read" in words):
             return None
         if status:
-            raise GitError(f"cannot compare {old} with {new}: {words.strip()[-500:]}")
+            raise GitError(f"cannot compare {old} with {new}: {ending(words.strip())}")
         return {path.removeprefix(f"{under}/"): change for path, change in _changes(output)}
 
     def history(self, commits: Sequence[str], under: str = DIRECTORY) -> dict[str, dict[str, Change]]:
@@ -245,7 +246,7 @@ class GitDir:
         """Tell whether `commit` is `tip` or one of its ancestors."""
         status, _, words = self._execute(("merge-base", "--is-ancestor", commit, tip), None)
         if status not in (0, 1):
-            raise GitError(f"cannot compare {commit} with {tip}: {words.strip()[-500:]}")
+            raise GitError(f"cannot compare {commit} with {tip}: {ending(words.strip())}")
         return status == 0
 
     def parent(self, commit: str) -> str | None:

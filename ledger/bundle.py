@@ -25,6 +25,7 @@ from ledger.layout import BRANCH, CHECKPOINT, KEYS
 from ledger.note import VerifierKey, parse_vkey
 from ledger.receipt import prove, verify_receipt
 from ledger.rotation import SUFFIX, lineage, newest
+from ledger.shown import quoted
 
 TOP = "optr-audit"
 LINES = "lines.jsonl"
@@ -171,7 +172,7 @@ def _untar(data: bytes) -> dict[str, bytes]:
                 name = member.name.removeprefix(f"{TOP}/")
                 content = archive.extractfile(member) if member.isreg() else None
                 if content is None or name == member.name or name in files:
-                    raise BundleError(f"{ascii(member.name)[:200]} does not belong into a bundle, or is there twice")
+                    raise BundleError(f"{quoted(member.name)} does not belong into a bundle, or is there twice")
                 files[name] = content.read()
     except (tarfile.TarError, EOFError, ValueError, OSError) as error:
         if isinstance(error, BundleError):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from ledger.errors import CanonicalError
+from ledger.shown import cut, quoted
 
 LINE_BYTES_MAX = 65_535  # bytes; what a tlog-tiles entry bundle can carry (its length prefix is a uint16)
 INTEGER_MAX = 2**53 - 1  # magnitude; the last integer that every IEEE 754 parser keeps exact
@@ -72,7 +73,7 @@ def _ordered(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(keys):
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise CanonicalError(f"duplicate key {ascii(repeated)[:80]}")
+        raise CanonicalError(f"duplicate key {quoted(repeated)}")
     # Among ASCII keys both orders are the same, and nearly all keys are ASCII.
     if keys != (sorted(keys) if "".join(keys).isascii() else sorted(keys, key=_utf16)):
         raise CanonicalError("keys are not sorted by UTF-16 code units")
@@ -85,12 +86,12 @@ def _utf16(key: str) -> bytes:
 
 def _integer(digits: str) -> int:
     if len(digits) > _INTEGER_DIGITS_MAX or abs(int(digits)) > INTEGER_MAX:
-        raise CanonicalError(f"integer {digits[:20]} is out of range; magnitudes stay below 2^53")
+        raise CanonicalError(f"integer {cut(digits, 20)} is out of range; magnitudes stay below 2^53")
     return int(digits)
 
 
 def _no_float(digits: str) -> NoReturn:
-    raise CanonicalError(f"float {digits[:20]}; write a decimal string or an integer")
+    raise CanonicalError(f"float {cut(digits, 20)}; write a decimal string or an integer")
 
 
 def _dump(value: object) -> bytes:
@@ -103,7 +104,7 @@ def _dump(value: object) -> bytes:
 
 def _checked(value: object, place: str, depth: int) -> object:
     if depth > DEPTH_MAX:
-        raise CanonicalError(f"{place[:200]}: nested deeper than {DEPTH_MAX}")
+        raise CanonicalError(f"{cut(place)}: nested deeper than {DEPTH_MAX}")
     if isinstance(value, Mapping):
         return _object(value, place, depth)
     if isinstance(value, (list, tuple)):
@@ -112,15 +113,15 @@ def _checked(value: object, place: str, depth: int) -> object:
         return value
     if isinstance(value, int):
         if abs(value) > INTEGER_MAX:
-            raise CanonicalError(f"{place}: the integer is out of range; magnitudes stay below 2^53")
+            raise CanonicalError(f"{cut(place)}: the integer is out of range; magnitudes stay below 2^53")
         return value
-    raise CanonicalError(f"{place}: {_name(value)} is not allowed; use a string, an integer, a list or an object")
+    raise CanonicalError(f"{cut(place)}: {_name(value)} is not allowed; use a string, an integer, a list or an object")
 
 
 def _object(value: Mapping[Any, object], place: str, depth: int) -> dict[str, object]:
     for key in value:
         if not isinstance(key, str):
-            raise CanonicalError(f"{place}: key {key!a} is {_name(key)}; keys are strings")
+            raise CanonicalError(f"{cut(place)}: key {cut(ascii(key))} is {_name(key)}; keys are strings")
     return {key: _checked(value[key], f"{place}.{key}", depth + 1) for key in sorted(value, key=_utf16)}
 
 

@@ -53,6 +53,30 @@ def parse_witnesses(data: bytes) -> tuple[VerifierKey, ...]:
     return tuple(keys)
 
 
+def standing(said: bytes, witnesses: bytes, checkpoint: bytes) -> dict[VerifierKey, Signature]:
+    """Return, by witness, the good cosignatures of `checkpoint` that the branch holds; those of another one are none.
+
+    Args:
+        said: `datalake/cosigned`, of whatever tree head, or empty.
+        witnesses: `datalake/witnesses`, or empty.
+        checkpoint: signed by the ledger.
+    """
+    try:
+        note, keys = parse_note(said), parse_witnesses(witnesses)
+    except NoteError:
+        return {}
+    if note.text != parse_note(checkpoint).text:
+        return {}
+    return {key: one for key in keys for one in note.signatures if _is_by(key, one, note.text)}
+
+
+def _is_by(key: VerifierKey, signature: Signature, text: str) -> bool:
+    try:
+        return cosigned(Note(text, (signature,)).encode(), key) is not None
+    except NoteError:
+        return False
+
+
 def verify_cosigned(data: bytes, witnesses: bytes, terms: Sequence[Term]) -> Checkpoint:
     """Check every signature of `datalake/cosigned`: by the ledger's key whose term it is, and by all of its witnesses.
 

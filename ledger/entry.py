@@ -19,6 +19,7 @@ from typing import Any
 from ledger import canonical
 from ledger.errors import DraftError, EntryError, VersionError
 from ledger.layout import check_workflow_name, is_file_path
+from ledger.shown import quoted
 
 VERSION = 1
 GENESIS = "0"
@@ -149,7 +150,7 @@ def spoken(value: object) -> Mapping[str, str]:
         raise EntryError("field files must be an object of digests by path")
     for path, digest in value.items():
         if not is_file_path(path) or not _is_digest(digest):
-            raise EntryError(f"field files: {ascii(path)[:200]} must be a path under workflows/ or keys/ with a digest")
+            raise EntryError(f"field files: {quoted(path)} must be a path under workflows/ or keys/ with a digest")
     return value
 
 

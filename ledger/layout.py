@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 
 from ledger.errors import DraftError
+from ledger.shown import quoted
 
 DIRECTORY = "datalake"
 BRANCH = "refs/heads/datalake"
@@ -43,7 +44,7 @@ def check_workflow_name(name: str) -> str:
     """
     if not _WORKFLOW.fullmatch(name):
         raise DraftError(
-            f"workflow name {ascii(name)[:80]} is not allowed: use 1 to 64 of a-z, 0-9, dot, underscore and hyphen, "
+            f"workflow name {quoted(name)} is not allowed: use 1 to 64 of a-z, 0-9, dot, underscore and hyphen, "
             "starting with a letter or digit"
         )
     if ".." in name or name.endswith((".", ".lock")):
@@ -73,7 +74,7 @@ def check_file(path: str, size: int, workflows: Iterable[str]) -> str:
     roots = sorted({f"{WORKFLOWS}{name}/" for name in workflows})
     if relative == path or not relative.startswith(tuple(roots)) or not is_file_path(relative):
         places = ", ".join(f"{DIRECTORY}/{root}" for root in roots)
-        raise DraftError(f"file path {ascii(path)[:200]} is not allowed: it must be a plain name under {places}")
+        raise DraftError(f"file path {quoted(path)} is not allowed: it must be a plain name under {places}")
     if size > FILE_BYTES_MAX:
         raise DraftError(f"file {path} has {size} bytes; at most {FILE_BYTES_MAX} are allowed")
     return relative

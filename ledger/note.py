@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ledger.errors import NoteError
+from ledger.shown import quoted
 
 ED25519 = b"\x01"  # signature type byte
 COSIGNATURE = b"\x04"  # of a witness: Ed25519 over the note and a time (https://c2sp.org/tlog-cosignature)
@@ -103,7 +104,7 @@ def check_name(name: str) -> str:
     """
     if not 0 < len(name) <= NAME_CHARS_MAX or "+" in name or not name.isprintable() or any(map(str.isspace, name)):
         raise NoteError(
-            f"ledger name {ascii(name)[:80]} is not allowed: use 1 to {NAME_CHARS_MAX} printable characters without "
+            f"ledger name {quoted(name)} is not allowed: use 1 to {NAME_CHARS_MAX} printable characters without "
             "spaces or plus signs"
         )
     return name
@@ -123,7 +124,7 @@ def parse_vkey(text: str, kind: bytes = ED25519) -> VerifierKey:
         raise NoteError(f"the verification key is not an Ed25519 key (type byte 0x{kind.hex()} and 32 bytes)")
     key = VerifierKey(check_name(parts[0]), blob[1:], kind)
     if str(key) != text:
-        raise NoteError(f"the verification key's id {parts[1][:16]!r} does not belong to its name and bytes")
+        raise NoteError(f"the verification key's id {quoted(parts[1])} does not belong to its name and bytes")
     return key
 
 

@@ -7,6 +7,7 @@ from ledger.chain import Chain
 from ledger.entry import Entry
 from ledger.faults import Fault, FaultFound
 from ledger.layout import OPEN_SEGMENT, SEALED, SEGMENT_LINES, segment_path
+from ledger.shown import quoted
 from ledger.source import Source
 
 
@@ -51,7 +52,7 @@ def segments(source: Source) -> list[str]:
     wanted = [segment_path(index) for index in range(len(sealed))]
     if sealed != wanted:
         odd = min(set(sealed) ^ set(wanted))
-        raise FaultFound(Fault.SEGMENTS, f"{ascii(odd)[:200]} is {'not expected' if odd in modes else 'missing'}")
+        raise FaultFound(Fault.SEGMENTS, f"{quoted(odd)} is {'not expected' if odd in modes else 'missing'}")
     return [*wanted, OPEN_SEGMENT]
 
 

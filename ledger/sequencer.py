@@ -30,7 +30,7 @@ from ledger.branch import GitDir
 from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint, parse_checkpoint, verify_checkpoint
 from ledger.commit import Commit
-from ledger.cosigned import files, verify_cosigned
+from ledger.cosigned import files, standing, verify_cosigned
 from ledger.entry import Draft
 from ledger.errors import (
     CanonicalError,
@@ -186,15 +186,17 @@ class Sequencer:
     def keep_cosigned(self, checkpoint: bytes, found: Mapping[VerifierKey, Signature]) -> bool:
         """Put cosignatures of `checkpoint` on the branch, each verified again; False when it is not the newest.
 
+        What other witnesses said of the same checkpoint stays.
+
         Raises:
             NoteError: a cosignature is wrong; nothing was written.
             LedgerRefusedError, LedgerBusyError, GitError: as `append`.
         """
-        content = files(checkpoint, found)
         with self._turn():
             head, signed = self._settle()
             if signed is not None or head.commit is None or head.checkpoint != checkpoint:
                 return False
+            content = files(checkpoint, {**self._cosigned(head.commit, checkpoint), **found})
             # What stands on the branch was just seen to be signed by the key whose turn it is, whatever it was before.
             verify_cosigned(content[COSIGNED], content[WITNESSES], [Term(self._signer.vkey, 0, None)])
             write = {f"{DIRECTORY}/{path}": data for path, data in content.items()}
@@ -207,6 +209,10 @@ class Sequencer:
                 return False
             self._head = Head(staged, head.checkpoint, head.chain)
             return True
+
+    def _cosigned(self, tip: str, checkpoint: bytes) -> dict[VerifierKey, Signature]:
+        said, named = (self._git.file(tip, f"{DIRECTORY}/{path}") for path in (COSIGNED, WITNESSES))
+        return standing(said or b"", named or b"", checkpoint)
 
     def adopt(self, *, forward: bool = False) -> None:
         """Take the branch as it stands for what was signed last, when the store has lost its memory.

@@ -18,6 +18,7 @@ from ledger.cosigned import check_cosigned
 from ledger.faults import Fault, FaultFound, Problem
 from ledger.layout import BRANCH, CHECKPOINT, OPEN_SEGMENT, SEALED
 from ledger.note import VerifierKey, parse_vkey
+from ledger.shown import quoted
 from ledger.source import BranchSource, DirectorySource, DivisibleSource, FileSource
 from ledger.verdict import NO_CHECKPOINT, NO_TRUST, UNREAD, Verification, describe
 
@@ -169,7 +170,7 @@ def _check_modes(source: DivisibleSource) -> None:
         raise FaultFound(Fault.ABSENT)
     odd = next((path for path, mode in sorted(modes.items()) if mode != PLAIN_FILE), None)
     if odd is not None:
-        raise FaultFound(Fault.ODD_FILE, ascii(odd)[:300])
+        raise FaultFound(Fault.ODD_FILE, quoted(odd))
 
 
 def _result(label: str, chain: Chain, problem: Problem | None, origin: str, notes: tuple[str, ...]) -> Verification:

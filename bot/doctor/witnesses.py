@@ -1,6 +1,6 @@
 """The witnesses: whether they answer, and how far each ledger is cosigned."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from bot.cosigning import asked_policy, vouched
@@ -10,9 +10,10 @@ from bot.github.git import CACHE
 from ledger.collect import post
 from ledger.cosignature import PATH
 from ledger.errors import LedgerError
+from ledger.note import VerifierKey
 
 NAME = "witnesses"
-LISTED_MAX = 5  # ledgers that are named
+LISTED_MAX = 5  # ledgers that are named, and witnesses of each
 
 
 def witnesses(policy_file: Path, state: Path) -> Finding:
@@ -22,7 +23,7 @@ def witnesses(policy_file: Path, state: Path) -> Finding:
     except OptrError as error:
         return failed(NAME, f"{policy_file}: {error}", error.remedy or "Correct the file")
     silent = [f"{policy.witnesses[name].name}: {why}" for name, url in policy.urls.items() if (why := _silence(url))]
-    behind = list(_behind(state))
+    behind = list(_behind(state, [policy.witnesses[name] for name in policy.urls]))
     lag = f"; cosigned of all lines: {', '.join(behind[:LISTED_MAX])}" if behind else ""
     more = f" and {len(behind) - LISTED_MAX} ledgers more" if len(behind) > LISTED_MAX else ""
     if silent:
@@ -43,13 +44,23 @@ def _silence(url: str) -> str:
     return ""
 
 
-def _behind(state: Path) -> Iterator[str]:
+def _behind(state: Path, asked: Collection[VerifierKey]) -> Iterator[str]:
+    """The ledgers whose newest head lacks a witness: how far any cosigned, and who is missing under all lines."""
     for copy in sorted((state / CACHE).glob("*/*.git")):
         name = f"{copy.parent.name}/{copy.stem}"
         try:
-            head, cosigned, _ = vouched(copy)
+            seen = vouched(copy)
         except LedgerError as error:
             yield f"{name} cannot be read ({error})"
             continue
-        if head is not None and head != cosigned:
-            yield f"{name} {cosigned.size if cosigned else 0} of {head.size}"
+        lacking = seen.lacks(asked)
+        if seen.head is None or not lacking:
+            continue
+        whom = f" without {_named(lacking)}" if seen.cosigned == seen.head else ""
+        yield f"{name} {seen.cosigned.size if seen.cosigned else 0} of {seen.head.size}{whom}"
+
+
+def _named(keys: Collection[VerifierKey]) -> str:
+    names = [key.name for key in keys]
+    more = f" and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else ""
+    return f"{' and '.join(names[:LISTED_MAX])}{more}"

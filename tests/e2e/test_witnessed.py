@@ -17,6 +17,7 @@ from tests.e2e.service import ROOT, Place, Service, eventually, free_port
 
 RULES = {".github/optr.yml": b"version: [\n"}  # a run that cannot be planned writes one line, in a moment
 NAME = "witness.example/ours"
+THEIRS = "witness.example/theirs"
 TOKEN = "a-token-that-is-long-enough"
 
 
@@ -35,9 +36,9 @@ def optr(service: Service, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def witness(home: Path, logs: Path, port: int) -> Iterator[str]:
+def witness(home: Path, logs: Path, port: int, name: str = NAME) -> Iterator[str]:
     """A running witness; its line for a policy."""
-    args = [str(home / "witness"), "--name", NAME, "--logs", str(logs), "--port", str(port)]
+    args = [str(home / name.partition("/")[2]), "--name", name, "--logs", str(logs), "--port", str(port)]
     command = [sys.executable, "-m", "bot.cli", "witness", "serve", *args]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as served:
         try:
@@ -63,36 +64,58 @@ def met(place: Place, policy: Path) -> int:
     return optr(place.service, "verify-ledger", "--repo", str(place.lake().path), "--policy", str(policy)).returncode
 
 
+def readers(policy: Path, who: str) -> Path:
+    """The policy of somebody who asks for `who` to vouch."""
+    lines = [line for line in policy.read_text().splitlines() if not line.startswith("quorum")]
+    return write(policy.with_name(f"{policy.name}.{who.partition('/')[2]}"), "\n".join([*lines, f"quorum {who}"]))
+
+
 def finding(service: Service) -> tuple[str, str]:
     told = json.loads(optr(service, "doctor", "--json").stdout)
     return next((one["standing"], one["what"]) for one in told["findings"] if one["name"] == "witnesses")
 
 
 def test_a_witness_is_caught_up_with_after_it_was_down_and_asked_after_each_run(service: Service) -> None:
-    place, port = service.settle(RULES), free_port()
+    place, ports = service.settle(RULES), {NAME: free_port(), THEIRS: free_port()}
     logs, policy = service.home / "ledgers.vkeys", service.home / "witnesses.policy"
     stranger = "optr/nobody/nothing+88cebf74+AQFOTZIsWWo4Ct/J7tci6DWCLxI2dhaT5Lq7YeGvuwTx"
-    with witness(service.home, write(logs, stranger), free_port()) as said:  # makes its key
-        write(policy, f"{said} http://127.0.0.1:{port}\nquorum {NAME}")
+    named = []
+    for name, port in ports.items():
+        with witness(service.home, write(logs, stranger), free_port(), name) as said:  # makes its key
+            named.append(f"{said} http://127.0.0.1:{port}")
+    write(policy, "\n".join([*named, "quorum none"]))
+    ours, theirs = readers(policy, NAME), readers(policy, THEIRS)
     more = {"OPTR_WITNESS_POLICY": str(policy), "OPTR_RECONCILE_INTERVAL": "1000", "OPTR_METRICS_TOKEN": TOKEN}
     service.environ |= more
     service.start()
     place.heard(place.ask(), "closed: **failed**")
     eventually(lambda: metric(service, "optr_witness_answers_total", answer="nothing"), "the witness was asked")
-    assert met(place, policy) == ExitCode.INCOMPLETE
+    assert met(place, ours) == ExitCode.INCOMPLETE
     assert metric(service, "optr_ledgers_uncosigned") == 1
     standing, what = finding(service)
     assert standing == "failed"
     assert f"no answer from {NAME}" in what
-    assert "0 of " in what
+    assert "0 of 1" in what
 
     (key,) = (place.lake().path / "datalake/keys").iterdir()
-    with witness(service.home, write(logs, key.read_text().strip()), port):
-        eventually(lambda: met(place, policy) == ExitCode.OK, "what it missed was cosigned")
+    write(logs, key.read_text().strip())
+    with witness(service.home, logs, ports[NAME]):
+        eventually(lambda: met(place, ours) == ExitCode.OK, "what it missed was cosigned")
         place.heard(place.ask(), "closed: **failed**")
-        eventually(lambda: met(place, policy) == ExitCode.OK, "the next run's lines were cosigned")
-        eventually(lambda: metric(service, "optr_ledgers_uncosigned") == 0, "nothing is owed")
-        assert finding(service) == ("ok", "1 answer, and nothing waits for them")
+        eventually(lambda: met(place, ours) == ExitCode.OK, "the next run's lines were cosigned")
+        standing, what = finding(service)
+        assert (standing, what.endswith(f"2 of 2 without {THEIRS}")) == ("failed", True), what
+        assert metric(service, "optr_ledgers_uncosigned") == 1
+        held = metric(service, "optr_witness_answers_total", answer="cosigned")
+    asked = metric(service, "optr_witness_answers_total", answer="nothing")
+    eventually(lambda: metric(service, "optr_witness_answers_total", answer="nothing") > asked + 2, "theirs is asked")
+    assert metric(service, "optr_witness_answers_total", answer="cosigned") == held, "who cosigned is not asked again"
+    with witness(service.home, logs, ports[THEIRS], THEIRS):
+        eventually(lambda: met(place, theirs) == ExitCode.OK, "the other one cosigned")
+        assert met(place, ours) == ExitCode.OK, "what the first one said stands"
+        with witness(service.home, logs, ports[NAME]):
+            eventually(lambda: metric(service, "optr_ledgers_uncosigned") == 0, "nothing is owed")
+            assert finding(service) == ("ok", "2 answer, and nothing waits for them")
         assert metric(service, "optr_witness_answers_total", answer="other_history") == 0
     assert len(place.lake().lines()) == 2
     place.lake().verified()

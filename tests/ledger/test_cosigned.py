@@ -18,7 +18,7 @@ from ledger.faults import Fault, Kind
 from ledger.keyring import Asked, Cause, KeyRing
 from ledger.keys import Signer
 from ledger.note import Note, Signature, VerifierKey, parse_note
-from ledger.policy import Policy, parse_policy
+from ledger.policy import Policy, cosigned_text, parse_policy
 from ledger.store import FileCheckpoints
 from ledger.verify import Manner, verify_file
 from ledger.witness import Witness
@@ -116,6 +116,36 @@ def test_cosignatures_that_an_append_overtook_are_left_out(world: Any, url: str)
     world.append(1)
     assert not world.sequencer().keep_cosigned(checkpoint, {KEY: found})
     assert "datalake/cosigned" not in world.paths()
+
+
+def test_a_later_cosignature_of_the_same_head_keeps_the_earlier_ones_that_are_good(world: Any) -> None:
+    theirs = Signer("witness.example/theirs", b"t" * 32)
+    silent = Signer("witness.example/silent", b"s" * 32)
+    world.append(0)
+    checkpoint = world.show("datalake/checkpoint")
+
+    def says(witness: Signer, seconds: int) -> Signature:
+        text = parse_note(checkpoint).text
+        blob = seconds.to_bytes(8, "big") + witness.sign(cosigned_text(text, seconds))
+        return Signature(witness.origin, witness_key(witness).key_id, blob)
+
+    first, again = says(WITNESS, 1), says(WITNESS, 2)
+    assert world.sequencer().keep_cosigned(checkpoint, {KEY: first})
+    # Somebody who can push names a witness that said nothing.
+    forged = "".join(f"{key}\n" for key in sorted([KEY, witness_key(silent)], key=str))
+    world.commit({"datalake/witnesses": forged.encode()})
+    assert judged(world) is Fault.COSIGNED
+    assert world.sequencer().keep_cosigned(checkpoint, {witness_key(theirs): says(theirs, 1)})
+    assert judged(world) is None
+    assert parse_witnesses(world.show("datalake/witnesses")) == (KEY, witness_key(theirs))
+    assert first in parse_note(world.show("datalake/cosigned")).signatures
+    assert world.sequencer().keep_cosigned(checkpoint, {KEY: again})
+    assert parse_note(world.show("datalake/cosigned")).signatures[1:] == (again, says(theirs, 1))
+
+    world.append(1)
+    checkpoint = world.show("datalake/checkpoint")
+    assert world.sequencer().keep_cosigned(checkpoint, {KEY: says(WITNESS, 3)})
+    assert parse_witnesses(world.show("datalake/witnesses")) == (KEY,), "of fewer lines is of another head"
 
 
 def test_a_wrong_cosignature_is_never_written(world: Any, url: str) -> None:

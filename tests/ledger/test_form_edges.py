@@ -71,10 +71,14 @@ def test_keys_beyond_ascii_are_read_in_the_order_of_utf_16() -> None:
 def test_what_is_refused_is_quoted_in_part_only() -> None:
     with pytest.raises(CanonicalError) as refused:
         canonical.decode(b'{"a":%s}' % (b"9" * 30_000))
-    assert str(refused.value) == f"integer {'9' * 20} is out of range; magnitudes stay below 2^53"
+    assert str(refused.value) == (
+        f"integer {'9' * 20}... (20 of 30000 characters) is out of range; magnitudes stay below 2^53"
+    )
     with pytest.raises(CanonicalError) as refused:
         canonical.decode(b'{"a":1.%s}' % (b"0" * 30_000))
-    assert str(refused.value) == f"float 1.{'0' * 18}; write a decimal string or an integer"
+    assert str(refused.value) == (
+        f"float 1.{'0' * 18}... (20 of 30002 characters); write a decimal string or an integer"
+    )
 
 
 @pytest.mark.parametrize(
