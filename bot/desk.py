@@ -1,9 +1,9 @@
 """What commands ask of the record: plans, and the ledger itself (`bot.ports.Desk`)."""
 
 from bot.github.errors import GitHubError
-from bot.github.objects import PullRequestObject
 from bot.ledgers import Ledgers, RecordedWinner
 from bot.ports import Purse
+from bot.trial_lines import Word
 from bot.trials import Trials
 from execution.artifacts import PLAN, Approved, Picked, Plan
 from execution.reservations import Reservations
@@ -64,13 +64,13 @@ class RecordDesk:
             taken=rows.taken(run, self._world.now_ms()),
         )
 
-    async def try_out(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> str:
-        """Run the base's checks on the head that a person has looked at; returns the answer.
+    async def try_out(self, word: Word, obstacle: str) -> str:
+        """Run the base's checks on the commit that a person has looked at, unless `obstacle` says why not; the answer.
 
         Raises:
-            GitHubError: GitHub or git did not answer.
+            GitHubError, LedgerError: GitHub, git or the ledger did not answer.
         """
-        return await self._trials.run(installation, repository, pull, by)
+        return await self._trials.run(word, obstacle)
 
     async def verify(self, run: Run) -> RecordedWinner:
         """Verify the ledger as it stands on GitHub; what keeps us from it is the problem."""

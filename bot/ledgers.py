@@ -80,7 +80,8 @@ class Ledgers:
         self._remote = remote
         self._checkpoints = checkpoints
         self._rings: dict[str, KeyRing] = {}
-        self._sequencers: dict[str, tuple[Sequencer, _Publisher]] = {}
+        self._publishers: dict[str, _Publisher] = {}
+        self._sequencers: dict[str, Sequencer] = {}
         self._revocations: dict[str, Revocations] = {}
         self._groups: dict[tuple[int, str], Group] = {}
         self.appended: Callable[[int, str], None] = _nobody
@@ -219,11 +220,11 @@ class Ledgers:
 
         async def done(environment: Mapping[str, str]) -> T:
             async with self._remote.lock(repository):
-                sequencer, publisher = self._sequencer(repository, keys)
+                publisher = self._publisher(repository)
                 publisher.environment = environment
                 try:
-                    await asyncio.to_thread(publisher.fetch)
-                    return await asyncio.to_thread(work, sequencer)
+                    await asyncio.to_thread(publisher.fetch)  # which makes our copy, if there is none
+                    return await asyncio.to_thread(lambda: work(self._sequencer(repository, keys, publisher)))
                 finally:
                     publisher.environment = {}
 
@@ -253,13 +254,16 @@ class Ledgers:
         except (LedgerError, FaultFound) as error:
             return RecordedWinner(str(error))
 
-    def _sequencer(self, repository: str, keys: KeyRing) -> "tuple[Sequencer, _Publisher]":
-        name = checked_repository(repository)
-        if name not in self._sequencers:
-            publisher = _Publisher(self._remote.path(repository), self._remote.url(repository))
-            sequencer = Sequencer(self._remote.path(repository), keys, self._checkpoints, publisher)
-            self._sequencers[name] = sequencer, publisher
-        return self._sequencers[name]
+    def _publisher(self, repository: str) -> "_Publisher":
+        if repository not in self._publishers:
+            self._publishers[repository] = _Publisher(self._remote.path(repository), self._remote.url(repository))
+        return self._publishers[repository]
+
+    def _sequencer(self, repository: str, keys: KeyRing, publisher: "_Publisher") -> Sequencer:
+        if repository not in self._sequencers:
+            path = self._remote.path(repository)
+            self._sequencers[repository] = Sequencer(path, keys, self._checkpoints, publisher)
+        return self._sequencers[repository]
 
 
 def _nobody(_installation: int, _repository: str) -> None:

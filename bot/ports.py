@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from weakref import WeakValueDictionary
 
-from bot.github.objects import PullRequestObject
 from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
+from bot.trial_lines import Word
 from execution.artifacts import Approved, Picked, Plan
 from execution.result import RunResult
 from execution.runs import NO_FACTS, Run
@@ -224,8 +224,8 @@ class Desk(Protocol):
         """A run's plan, None before it has one."""
         ...
 
-    async def try_out(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> str:
-        """Run the base's checks on a pull request's head as `pull` names it; returns the answer."""
+    async def try_out(self, word: Word, obstacle: str) -> str:
+        """Run the base's checks on the commit that `word` names, unless something stands against it; the answer."""
         ...
 
     async def verify(self, run: Run) -> RecordedWinner:

@@ -1,7 +1,8 @@
 """`/optr ok-to-run`: a stranger's commit is tried because a writer said so, and the answer stands on that commit alone.
 
-Nothing is remembered but the check run on the commit itself: a push makes another head, which has none. What is fetched
-is the pull request's own ref, so a fork's address is never used, and the clean room holds no token, key or network.
+The word is on the ledger before anything is run, and its result before the check is shown. A push makes another head,
+which has neither. What is fetched is the pull request's own ref, so a fork's address is never used, and the clean room
+holds no token, key or network.
 """
 
 import asyncio
@@ -12,13 +13,28 @@ from bot.github.errors import Call
 from bot.github.git import GitRemote, checked_commit
 from bot.github.installations import Installations
 from bot.github.objects import PullRequestObject, read
+from bot.ledgers import Ledgers
 from bot.names import CHECK_TRIAL
 from bot.render.check_run import CheckRun, CheckStatus, Conclusion
 from bot.render.neutral import fenced
 from bot.render.words import FAILED, PASSED, code, form_words, name, sentence, short
+from bot.trial_lines import (
+    ALLOWED,
+    ENDED,
+    Allowed,
+    Ended,
+    TrialResult,
+    Word,
+    allowed_line,
+    facts_of,
+    result_of,
+    tried_line,
+)
 from execution.foreign import Trial, TrialError, try_commit
 from execution.problems import SetupProblem
 from execution.world import World
+from ledger.entry import Draft
+from ledger.errors import LedgerRefusedError
 from scoring.evidence import CheckOutcome, CheckResult
 
 AT_ONCE_MAX = 2  # in one process: each holds one of the places where deliveries are handled
@@ -31,54 +47,98 @@ class Trials:
     """Tries commits of pull requests.
 
     Args:
-        world: the clean room's dependencies.
+        world: the clean room's dependencies, and the store.
         installations: the App.
         remote: git of the repositories.
         checks: where check runs are written.
+        ledgers: where the word and its result are recorded.
     """
 
-    def __init__(self, world: World, installations: Installations, remote: GitRemote, checks: CheckRuns) -> None:
+    def __init__(
+        self, world: World, installations: Installations, remote: GitRemote, checks: CheckRuns, ledgers: Ledgers
+    ) -> None:
         self._world = world
         self._installations = installations
         self._remote = remote
         self._checks = checks
+        self._ledgers = ledgers
         self._places = asyncio.Semaphore(AT_ONCE_MAX)
 
-    async def run(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> str:
-        """Try the pull request's head as `pull` names it; returns the answer for people.
+    async def run(self, word: Word, obstacle: str) -> str:
+        """Try the commit that `word` names; returns the answer for people. Again goes on from where it stopped.
+
+        Args:
+            word: whose, and which commit.
+            obstacle: why nothing may be run now, for people; empty when it may. What is recorded as allowed by then
+                is recorded as not run.
 
         Raises:
-            GitHubError: GitHub or git did not answer; asking again starts anew and leaves one check.
+            GitHubError, LedgerError: GitHub, git or the ledger did not answer; asking again finishes it, once.
         """
-        if self._places.locked():
-            return BUSY
-        async with self._places:
-            return await self._run(installation, repository, pull, by)
-
-    async def _run(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> str:
-        client = self._installations.client(installation, repository)
-        head = checked_commit(pull.head.sha)
-        await self._checks.put(client, repository, underway(head, by))
-        said = await self._try(installation, repository, pull, by)
-        # Whoever pushed meanwhile has replaced what was allowed; nothing of it may look like a yes.
-        if await _head(client, repository, pull.number) != head:
-            said = voided(head, by)
-        await self._checks.put(client, repository, said)
-        return f"{said.title}. {ONLY_THIS}"
-
-    async def _try(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> CheckRun:
-        head = pull.head.sha
-        git_dir = await self._remote.fetch_pull(installation, repository, pull.number)
+        begun = self._world.store.find(word.key, ALLOWED, Allowed) is not None
+        if not begun and (obstacle or self._places.locked()):
+            return obstacle or BUSY
         try:
-            trial = await try_commit(self._world, git_dir, repository, pull.base.ref, head)
+            async with self._places:
+                return await self._run(word, obstacle)
+        except LedgerRefusedError as refused:
+            why = f"it could not be recorded ({sentence(str(refused))})"
+            await self._show(word, not_tried(word.head, word.by, why))
+            return f"The ledger refuses: {why}, so nothing of it counts. `optr doctor` says more."
+
+    async def _run(self, word: Word, obstacle: str) -> str:
+        ended = self._world.store.find(word.key, ENDED, Ended)
+        if ended is None:
+            await self._allow(word)
+            ended = await self._end(word, obstacle)
+            self._world.store.put(word.key, ENDED, ended)
+        await self._record(word, tried_line(ended))
+        await self._show(word, ended.check)
+        return f"{ended.check.title}. {ONLY_THIS}"
+
+    async def _allow(self, word: Word) -> None:
+        """Record the word; nothing of the commit was run before."""
+        allowed = Allowed(word=word, allowed_ms=self._world.now_ms())
+        self._world.store.put(word.key, ALLOWED, allowed)
+        since = self._world.store.load(word.key, ALLOWED, Allowed).allowed_ms
+        await self._record(word, allowed_line(word, since))
+
+    async def _end(self, word: Word, obstacle: str) -> Ended:
+        result, facts, check = _not_tried(word, obstacle) if obstacle else await self._try(word)
+        # Whoever pushed meanwhile has replaced what was allowed; nothing of it may look like a yes.
+        if await self._present_head(word) != word.head:
+            result, check = TrialResult.VOIDED, voided(word.head, word.by)
+        return Ended(word=word, result=result, ended_ms=self._world.now_ms(), facts=facts, check=check)
+
+    async def _try(self, word: Word) -> "_Found":
+        head = checked_commit(word.head)
+        await self._show(word, underway(head, word.by))
+        git_dir = await self._remote.fetch_pull(word.installation, word.repository, word.pull_request)
+        try:
+            trial = await try_commit(self._world, git_dir, word.repository, word.base, head)
         except (TrialError, SetupProblem) as error:
-            return not_tried(head, by, str(error))
-        return tried(head, by, trial)
+            return _not_tried(word, str(error))
+        return result_of(trial), facts_of(trial), tried(head, word.by, trial)
+
+    async def _record(self, word: Word, line: Draft) -> None:
+        await self._ledgers.append(word.installation, word.repository, [line], {})
+
+    async def _show(self, word: Word, check: CheckRun) -> None:
+        await self._checks.put(self._client(word), word.repository, check)
+
+    async def _present_head(self, word: Word) -> str:
+        path = f"/repos/{word.repository}/pulls/{word.pull_request}"
+        return read(PullRequestObject, await self._client(word).getitem(path), Call("GET", path)).head.sha
+
+    def _client(self, word: Word) -> GitHubClient:
+        return self._installations.client(word.installation, word.repository)
 
 
-async def _head(client: GitHubClient, repository: str, number: int) -> str:
-    path = f"/repos/{repository}/pulls/{number}"
-    return read(PullRequestObject, await client.getitem(path), Call("GET", path)).head.sha
+_Found = tuple[TrialResult, dict[str, object], CheckRun]
+
+
+def _not_tried(word: Word, why: str) -> _Found:
+    return TrialResult.NOT_TRIED, {}, not_tried(word.head, word.by, why)
 
 
 ONLY_THIS = "It stands on this commit only: after a push a person with write permission must say so again."
@@ -104,8 +164,7 @@ def not_tried(head: str, by: str, why: str) -> CheckRun:
 
 def tried(head: str, by: str, trial: Trial) -> CheckRun:
     """What the clean room found."""
-    verdict = trial.verdict
-    passed = not verdict.violations and bool(verdict.checks)
+    verdict, passed = trial.verdict, result_of(trial) is TrialResult.PASSED
     how = "passes" if passed else "does not pass"
     lines = [
         f"- {_mark(check)} {name(check.id)}, {form_words(check.form)}: {check.outcome}" for check in verdict.checks

@@ -196,7 +196,7 @@ class App:
         return chores
 
     def _trials(self, world: World) -> Trials:
-        return Trials(world, self._installations, self._remote, self._checks)
+        return Trials(world, self._installations, self._remote, self._checks, self._ledgers)
 
     async def _require_last_state(self) -> None:
         reading = GitRemote(self._settings.state, self._settings.github_url, self._installations.reading_token)

@@ -36,6 +36,8 @@ class EntryType(StrEnum):
     RUN_CANCELLED = "RUN_CANCELLED"
     RUN_SUPERSEDED = "RUN_SUPERSEDED"
     RUN_EXPIRED = "RUN_EXPIRED"
+    COMMIT_ALLOWED = "COMMIT_ALLOWED"  # of somebody else's pull request, as the next one: no run of ours
+    COMMIT_TRIED = "COMMIT_TRIED"
     TRUST_REVOKED = "TRUST_REVOKED"  # of the installation: outside any run's order
     KEY_ROTATED = "KEY_ROTATED"  # of the ledger, as the next one: see ledger.rotation
     LEDGER_ADOPTED = "LEDGER_ADOPTED"  # of the ledger, not of a run's order: it can stand anywhere but first

@@ -65,6 +65,7 @@ class Call:
         arguments: parsed, by name; absent when not given.
         commands: the whole vocabulary.
         said: what else stands in the comment, as plain text; untrusted.
+        comment: GitHub's number of that comment; 0 for a button.
         bound: the run that is meant, when it is named by more than the conversation; a button's.
     """
 
@@ -78,6 +79,7 @@ class Call:
     commands: Mapping[str, "Command"]
     bound: Run | None = None
     said: str = ""
+    comment: int = 0
 
     @property
     def sender(self) -> str:

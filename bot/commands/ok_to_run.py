@@ -5,6 +5,7 @@ from bot.github.errors import Call as Asked
 from bot.github.objects import PullRequestObject, read
 from bot.permissions import Permission
 from bot.render.words import code
+from bot.trial_lines import Word
 
 ON_ISSUE = "`/optr ok-to-run` belongs on a pull request; on an issue `/optr run` starts a run."
 NOT_OPEN = "This pull request is not open, so nothing was run."
@@ -28,12 +29,28 @@ async def handle(call: Call) -> str:
     repository, number = call.repository.full_name, call.issue.number
     found = await call.context.github(call.installation).pull_request(repository, number)
     pull = read(PullRequestObject, found, Asked("GET", f"/repos/{repository}/pulls/{number}"))
+    held = await call.context.brakes.standing(call.installation, repository)
+    return await call.context.desk.try_out(_word(call, pull), _obstacle(call, pull) or held)
+
+
+def _obstacle(call: Call, pull: PullRequestObject) -> str:
+    """Why this commit of this pull request is not run; an empty string when it is."""
     if pull.state != "open":
         return NOT_OPEN
-    if pull.head.sha != call.argument("sha"):
-        return other_head(pull.head.sha)
-    held = await call.context.brakes.standing(call.installation, repository)
-    return held or await call.context.desk.try_out(call.installation, repository, pull, call.sender)
+    return other_head(pull.head.sha) if pull.head.sha != call.argument("sha") else ""
+
+
+def _word(call: Call, pull: PullRequestObject) -> Word:
+    return Word(
+        installation=call.installation,
+        repository=call.repository.full_name,
+        pull_request=pull.number,
+        base=pull.base.ref,
+        head=call.argument("sha"),
+        by=call.sender,
+        account=call.account.id,
+        comment=call.comment,
+    )
 
 
 COMMAND = Command(

@@ -57,6 +57,7 @@ def _call(context: Context, guid: str, event: IssueCommented, asked: Invocation)
         arguments=asked.arguments,
         commands=COMMANDS,
         said=beside(event.comment.body),
+        comment=event.comment.id,
     )
 
 

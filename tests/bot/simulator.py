@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.github.objects import PullRequestObject
 from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
 from bot.ports import Context, Purse, Reaction
+from bot.trial_lines import Word
 from execution.artifacts import Approved, Picked, Plan
 from execution.problems import RunProblem
 from execution.result import RunResult
@@ -194,10 +194,11 @@ class SimulatedDesk:
     async def purse(self, run: Run) -> Purse | None:
         return None
 
-    async def try_out(self, installation: int, repository: str, pull: PullRequestObject, by: str) -> str:
-        assert (installation, repository) == (5, "octo/site")
-        self.tried.append((pull.number, pull.head.sha, by))
-        return "tried"
+    async def try_out(self, word: Word, obstacle: str) -> str:
+        assert (word.installation, word.repository) == (5, "octo/site")
+        if not obstacle:
+            self.tried.append((word.pull_request, word.head, word.by))
+        return obstacle or "tried"
 
     async def verify(self, run: Run) -> RecordedWinner:
         return self.winner
