@@ -1,5 +1,7 @@
 """What commands ask of the record: plans, and the ledger itself (`bot.ports.Desk`)."""
 
+import asyncio
+
 from bot.github.errors import GitHubError
 from bot.ledgers import Ledgers, RecordedWinner
 from bot.ports import Purse
@@ -7,11 +9,15 @@ from bot.trial_lines import Word
 from bot.trials import Trials
 from execution.artifacts import PLAN, Approved, Picked, Plan
 from execution.reservations import Reservations
+from execution.revoking import Taken, Withdrawal, aim
 from execution.runs import Run
 from execution.spending import caps_of, worst_case
 from execution.stages.admit import approve, spent_so_far
 from execution.stages.pick import pick
+from execution.trustbooks import revocation_draft
 from execution.world import World
+from governance.trust.lineage import authority
+from governance.trust.operations import revocation
 
 
 class RecordDesk:
@@ -48,6 +54,33 @@ class RecordDesk:
             LedgerError, GitHubError: a step failed; asking again goes on from there.
         """
         return await pick(self._world, run.id, agent, by, why)
+
+    async def take_back(self, installation: int, repository: str, asked: Withdrawal) -> Taken:
+        """Take authority back from the next act on, or give it back; what is so already is not written again.
+
+        Raises:
+            RunProblem: it cannot be, and the text says why; nothing was written.
+            RefusedError: what was revoked before cannot be read.
+            LedgerError, GitHubError: it could not be recorded; asking again records it once.
+        """
+        await self._ledgers.look(installation, repository)
+        known = await asyncio.to_thread(self._ledgers.revocations, repository)
+        runs = [run for run in self._world.store.open_runs() if run.repository == repository]
+        meant = aim(self._world, asked, runs, known)
+        if asked.lifted == (meant.standing is None):
+            return Taken(meant, None)
+        made = revocation(
+            authority(self._ledgers.keys(repository).signer),
+            meant.kind,
+            meant.target,
+            by=asked.by,
+            now_ms=self._world.now_ms(),
+            reason=asked.reason,
+            lifted=asked.lifted,
+        )
+        draft = revocation_draft(made, asked.request)
+        appended = await self._ledgers.append(installation, repository, [draft], {})
+        return Taken(meant, appended.seqs[-1])
 
     async def purse(self, run: Run) -> Purse | None:
         """A run's money, None before it has a plan."""

@@ -11,6 +11,7 @@ from bot.permissions import Permission
 from bot.trial_lines import Word
 from execution.artifacts import Approved, Picked, Plan
 from execution.result import RunResult
+from execution.revoking import Taken, Withdrawal
 from execution.runs import NO_FACTS, Run
 from execution.spending import Scope
 from execution.stages.flow_correct import Asked
@@ -213,6 +214,14 @@ class Desk(Protocol):
 
         Raises:
             RunProblem: it cannot be, and the text says why.
+        """
+        ...
+
+    async def take_back(self, installation: int, repository: str, asked: Withdrawal) -> Taken:
+        """Take authority back from the next act on, or give it back; what is so already is not written again.
+
+        Raises:
+            RunProblem: it cannot be, and the text says why; nothing was written.
         """
         ...
 

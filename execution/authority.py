@@ -66,6 +66,12 @@ def _authorities(world: World, book: Book, level: Level, run_id: str) -> frozens
         raise RefusedError(ReasonCode.TRUST_BROKEN, str(error)) from error
 
 
+def drawn_up(world: World, run_id: str) -> list[Book]:
+    """Those of the run's chains that there are up to now, without what was revoked; none before it is planned."""
+    names = [AUTHORITY, *(f"{AUTHORITY}:{number}" for number in range(1, 1 + len(corrections(world, run_id))))]
+    return [book for name in names if (book := world.store.find(run_id, name, Book)) is not None]
+
+
 def all_authority(world: World, run_id: str) -> list[Book]:
     """The run's chains: that of the person who asked, then one for each correction, oldest first."""
     numbers = range(1 + len(corrections(world, run_id)))

@@ -99,10 +99,10 @@ def require_kept(kept: Kept, public_keys: frozenset[str]) -> None:
     require_anchors(kept.book, kept.trail)
 
 
-def revocation_draft(made: Revocation) -> Draft:
-    """The ledger line of a revocation."""
+def revocation_draft(made: Revocation, request: str = "") -> Draft:
+    """The ledger line of a revocation; one for each `request`, when there may be several tries at it."""
     return Draft(
-        id=f"{WORKFLOW}/{made.id}",
+        id=f"{WORKFLOW}/{request or made.id}",
         type=str(EntryType.TRUST_REVOKED),
         workflow=WORKFLOW,
         run=WORKFLOW,

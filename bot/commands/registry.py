@@ -18,6 +18,7 @@ from bot.commands import (
     reject,
     rerun,
     resume,
+    revoke,
     run,
     status,
     verify,
@@ -45,6 +46,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             ok_to_run,
             pause,
             resume,
+            revoke,
         )
     }
 )

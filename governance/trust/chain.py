@@ -1,11 +1,11 @@
 """The way from an act back to the person who asked: links, holders, and what was taken back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from governance.codes import ReasonCode, RefusedError
 from governance.trust.envelope import Envelope
-from governance.trust.records import DEPTH_MAX, Attestation, Book, Delegation, RevocationKind
+from governance.trust.records import DEPTH_MAX, Attestation, Book, Delegation, Revocation, RevocationKind
 
 _REVOCABLE_ACTORS = {"agent": RevocationKind.AGENT, "human": RevocationKind.HUMAN}
 
@@ -140,11 +140,40 @@ def revoked(book: Book, grounds: Grounds) -> str | None:
     """What on the way was taken back: any step takes down all that are below it."""
     if not book.revocations:
         return None
-    taken = {(one.kind, one.target): one for one in book.revocations}
+    taken = in_force(book.revocations)
     for kind, target in _touched(book, grounds):
-        if (revocation := taken.get((kind, target))) is not None and not revocation.lifted:
+        if (revocation := taken.get(mark(kind, target))) is not None:
             return f"{kind} {target!a} was revoked by {revocation.by!a}"
     return None
+
+
+Mark = tuple[RevocationKind, str]
+
+
+def mark(kind: RevocationKind, target: str) -> Mark:
+    """What two words about the same target share: a person's name counts in any case, as GitHub's logins do."""
+    return kind, target.lower() if kind is RevocationKind.HUMAN else target
+
+
+def in_force(revocations: Sequence[Revocation]) -> dict[Mark, Revocation]:
+    """What is revoked, by `mark`, when these were said one after the other: of each target the newest word stands."""
+    newest = {mark(one.kind, one.target): one for one in revocations}
+    return {at: one for at, one in newest.items() if not one.lifted}
+
+
+def resting_on(book: Book, kind: RevocationKind, target: str) -> tuple[Delegation, ...]:
+    """The delegations that fall with a target: its own and those below it, in the order in which they were made.
+
+    Raises:
+        RefusedError: the book is broken; see `chain_of` and `grounds_of`.
+    """
+    wanted = mark(kind, target)
+    return tuple(
+        one
+        for one in book.delegations
+        if one.capabilities
+        and wanted in (mark(*it) for it in _touched(book, grounds_of(book, chain_of(book, one), one.capabilities[0])))
+    )
 
 
 def _touched(book: Book, grounds: Grounds) -> Iterator[tuple[RevocationKind, str]]:

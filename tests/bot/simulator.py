@@ -13,6 +13,7 @@ from bot.trial_lines import Word
 from execution.artifacts import Approved, Picked, Plan
 from execution.problems import RunProblem
 from execution.result import RunResult
+from execution.revoking import Aim, Hit, Taken, Withdrawal
 from execution.runs import NO_FACTS, Run
 from execution.stages.flow_correct import Asked
 from execution.switches import Pause
@@ -180,6 +181,8 @@ class SimulatedDesk:
     plans: dict[str, Plan] = field(default_factory=dict)
     approved: dict[str, Approved] = field(default_factory=dict)
     tried: list[tuple[int, str, str]] = field(default_factory=list)
+    taken_back: list[Withdrawal] = field(default_factory=list)
+    hits: tuple[Hit, ...] = ()
     winner: RecordedWinner = field(default_factory=lambda: RecordedWinner("nothing was recorded"))
 
     async def plan(self, run_id: str) -> Plan | None:
@@ -190,6 +193,11 @@ class SimulatedDesk:
 
     async def pick(self, run: Run, agent: str, by: str, why: str) -> Picked:
         raise RunProblem(f"{agent} took no part", code="POLICY_DENIED")
+
+    async def take_back(self, installation: int, repository: str, asked: Withdrawal) -> Taken:
+        assert (installation, repository) == (5, "octo/site")
+        self.taken_back.append(asked)
+        return Taken(Aim(asked.kind, asked.target, self.hits, None), 3)
 
     async def purse(self, run: Run) -> Purse | None:
         return None

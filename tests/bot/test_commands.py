@@ -21,6 +21,7 @@ from execution.artifacts import Approved, Plan
 from execution.config import Config
 from execution.records import AgentOutcome
 from execution.result import CandidateResult, Receipt, RunResult
+from execution.revoking import Hit
 from governance.correction import CorrectionType
 from governance.states import RunOutcome, RunState
 from tests.bot.simulator import APP_ID, OWN_LOGIN, World, make_world
@@ -300,6 +301,51 @@ def test_correct_names_the_node_and_takes_the_rest_of_the_comment_for_the_reason
     assert len(world.engine.corrected) == 1
 
 
+def test_only_administrators_revoke_and_a_wrong_word_says_what_would_be_right(world: World, payload: Build) -> None:
+    for body, answer in (
+        ("/optr revoke", "`KIND` is missing, so nothing was done"),
+        ("/optr revoke agent", "`TARGET` is missing, so nothing was done"),
+        ("/optr revoke robot claude", "`kind` takes one of agent, human, delegation, key"),
+        ("/optr revoke agent ../x", "`target` takes an agent's name"),
+        ("/optr revoke agent claude undo", "`lift` takes the word `lift`, or nothing"),
+        ("/optr revoke agent Claude", "`Claude` is not an agent's name"),
+        ("/optr revoke delegation 12ab", "its first digits, eight or more"),
+        ("/optr revoke key abcdef", "a whole public key, 64 hexadecimal digits"),
+        ("/optr revoke human @ROOT", "for another administrator to say"),
+        ("/optr revoke human root lift", "for another administrator to say"),
+    ):
+        _say(world, payload, body, "root")
+        assert answer in world.github.said()[-1]
+    _say(world, payload, "/optr revoke agent claude")
+    assert "takes admin permission" in world.github.said()[-1]
+    assert world.desk.taken_back == []
+
+
+def test_revoke_says_what_it_hit_and_how_to_give_it_back(world: World, payload: Build) -> None:
+    _say(world, payload, "/optr run agents=codex,claude")
+    run = world.engine.only()
+    reviewed = run.model_copy(update={"workflow": "issue-8", "state": RunState.IN_REVIEW, "pull_request": 12})
+    world.desk.hits = (Hit(run, ("claude",), whole=False), Hit(reviewed, ("claude",), whole=False))
+    _say(world, payload, "/optr revoke agent claude\nIts keys\nleaked.", "root")
+    said = world.github.said()[-1]
+    assert "Agent `claude` is revoked from now on (line 3 of the ledger). Later runs leave it out." in said
+    assert "run `issue-7`: `claude` may do nothing more" in said
+    assert "run `issue-8`: its pull request #12 is open already and stays" in said
+    assert "`/optr revoke agent claude lift`" in said
+    world.desk.hits = (Hit(run, ("claude", "codex"), whole=True),)
+    _say(world, payload, "/optr revoke human @Maria", "root")
+    assert "run `issue-7` ends at its next step" in world.github.said()[-1]
+    _say(world, payload, "/optr revoke human maria lift", "root")
+    assert "not revoked any more (line 3 of the ledger)" in world.github.said()[-1]
+    first, second, third = world.desk.taken_back
+    assert (first.kind, first.target, first.by, first.reason) == ("agent", "claude", "root", "Its keys leaked.")
+    assert first.request
+    assert [(one.target, one.reason, one.lifted) for one in (second, third)] == [
+        ("Maria", "", False),
+        ("maria", "", True),
+    ]
+
+
 def test_rerun_repeats_the_request_word_for_word(world: World, payload: Build) -> None:
     _say(world, payload, "/optr rerun")
     assert "no run here to repeat" in world.github.said()[0]
@@ -359,7 +405,7 @@ def test_the_page_is_made_from_the_declarations() -> None:
 def test_every_example_works_and_every_usage_names_its_command() -> None:
     reading = ["help", "status", "plan", "explain", "compare", "budget"]
     writing = ["verify", "run", "approve", "reject", "correct", "pick", "cancel", "rerun", "ok-to-run"]
-    assert list(COMMANDS) == [*reading, *writing, "pause", "resume"]
+    assert list(COMMANDS) == [*reading, *writing, "pause", "resume", "revoke"]
     for command in COMMANDS.values():
         parsed = parse_comment(command.example, COMMANDS)
         assert isinstance(parsed, Invocation)
