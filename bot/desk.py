@@ -9,7 +9,7 @@ from bot.trial_lines import Word
 from bot.trials import Trials
 from execution.artifacts import PLAN, Approved, Picked, Plan
 from execution.reservations import Reservations
-from execution.revoking import Taken, Withdrawal, aim
+from execution.revoking import Taken, Withdrawal, aim, reason_kept
 from execution.runs import Run
 from execution.spending import caps_of, worst_case
 from execution.stages.admit import approve, spent_so_far
@@ -75,7 +75,7 @@ class RecordDesk:
             meant.target,
             by=asked.by,
             now_ms=self._world.now_ms(),
-            reason=asked.reason,
+            reason=reason_kept(self._world.access.environ, asked.reason),
             lifted=asked.lifted,
         )
         draft = revocation_draft(made, asked.request)

@@ -1,10 +1,12 @@
 """Taking authority back while runs are open: what is meant, what rests on it, and whose word it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from execution.authority import drawn_up
+from execution.capture import Keeping, allowed
 from execution.problems import RunProblem
+from execution.redaction import secrets_of
 from execution.runs import Run
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
@@ -109,6 +111,16 @@ def aim(world: World, asked: Withdrawal, runs: Sequence[Run], revocations: Seque
         raise RunProblem(refused.text, code=refused.code) from None
     hits = tuple(_hit(run, found) for run, found in fallen.items() if found)
     return Aim(asked.kind, target, hits, taken.get(mark(asked.kind, target)))
+
+
+def reason_kept(environ: Mapping[str, str], said: str) -> str:
+    """What the record keeps of a person's reason, by the operator's word: no secrets, and under `digest` nothing.
+
+    Raises:
+        SetupProblem: the operator's capture policy is no such word.
+    """
+    kept = Keeping(allowed(environ), secrets_of(environ)).words(said)
+    return kept[:REASON_CHARACTERS_MAX] if isinstance(kept, str) else ""
 
 
 def _hit(run: Run, fallen: Sequence[Delegation]) -> Hit:

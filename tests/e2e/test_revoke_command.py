@@ -94,7 +94,7 @@ def test_a_person_who_is_revoked_ends_the_run_that_waits_until_trust_is_given_ba
     place.label(issue, mona)
     place.heard_all(issue, f"issue-{issue}.3", "**awaiting approval**")
     place.say(issue, "/optr approve", place.human("grace"))
-    place.opened(issue)
+    place.heard_all(issue, f"issue-{issue}.3", "waits for a human")
     lake = place.lake()
     assert [line["revocation"]["lifted"] for line in lake.lines() if line["type"] == "TRUST_REVOKED"] == [False, True]
     lake.verified()

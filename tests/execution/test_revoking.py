@@ -9,7 +9,7 @@ from execution.agents.build import ModelAccess
 from execution.artifacts import AUTHORITY
 from execution.local import LocalForge
 from execution.problems import RunProblem
-from execution.revoking import Aim, Withdrawal, aim
+from execution.revoking import REASON_CHARACTERS_MAX, Aim, Withdrawal, aim, reason_kept
 from execution.runs import Run, Source
 from execution.sandbox.bubblewrap import Bubblewrap
 from execution.store import Store
@@ -136,3 +136,11 @@ def test_what_is_in_force_already_is_told_and_the_word_of_who_was_revoked_does_n
     assert (refused.value.code, "revoked by 'eve'" in str(refused.value)) == ("TRUST_REVOKED", True)
     floor.say(HUMAN, "ROOT", lifted=True)
     assert floor.aim(AGENT, "codex").hits
+
+
+def test_a_reason_is_kept_without_secrets_and_under_digest_not_at_all() -> None:
+    environ = {"OPENAI_API_KEY": "sk-abcdefghijklmnop0123"}
+    said = "It leaked sk-abcdefghijklmnop0123 twice"
+    assert reason_kept(environ, said) == "It leaked [redacted] twice"
+    assert reason_kept(environ | {"OPTR_CAPTURE": "digest"}, said) == ""
+    assert len(reason_kept({}, "x" * 900)) == REASON_CHARACTERS_MAX
