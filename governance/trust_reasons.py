@@ -47,7 +47,7 @@ TRUST_REASONS: Mapping[ReasonCode, _Row] = MappingProxyType(
         ReasonCode.TRUST_REVOKED: (
             "TRUST_REVOKED",
             "The agent, person, key or delegation, or one that it rests on, was revoked.",
-            "See `optr trust show` for who revoked it and why; start a run without it, or have trust given back (docs/trust.md).",
+            "See `optr trust show` for who revoked it and why; start a run without it, or have trust given back.",
         ),
         ReasonCode.TRUST_SIGNATURE: (
             "TRUST_SIGNATURE",
