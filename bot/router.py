@@ -49,8 +49,7 @@ class Delivery:
     @property
     def action(self) -> str:
         """The payload's `action`, or an empty string."""
-        action = self.body.get("action")
-        return action if isinstance(action, str) else ""
+        return _text(self.body.get("action"))
 
     def read(self, model: type[M]) -> M:
         """The payload as a record.
@@ -62,6 +61,12 @@ class Delivery:
 
 
 Handler = Callable[[Context, Delivery], Awaitable[None]]
+Payload = Mapping[str, Any]
+
+
+def anything(_: Payload) -> bool:
+    """What a route wants that says no more: every payload."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,12 @@ class Route:
     Attributes:
         handle: the handler.
         people_only: whether deliveries caused by bots, ours included, are dropped.
+        wants: whether a payload can ask for anything, judged by the payload alone; where that is in doubt it does.
     """
 
     handle: Handler
     people_only: bool
+    wants: Callable[[Payload], bool] = anything
 
 
 class Router:
@@ -83,8 +90,10 @@ class Router:
     def __init__(self) -> None:
         self._routes: dict[tuple[str, str], Route] = {}
 
-    def on(self, event: str, *actions: str, people_only: bool = False) -> Callable[[Handler], Handler]:
-        """Register the decorated handler for each of `actions`.
+    def on(
+        self, event: str, *actions: str, people_only: bool = False, wants: Callable[[Payload], bool] = anything
+    ) -> Callable[[Handler], Handler]:
+        """Register the decorated handler for each of `actions`; see Route.
 
         Raises:
             DuplicateHandlerError: an (event, action) has a handler already.
@@ -92,7 +101,7 @@ class Router:
 
         def register(handler: Handler) -> Handler:
             for action in actions:
-                self._add((event, action), Route(handler, people_only))
+                self._add((event, action), Route(handler, people_only, wants))
             return handler
 
         return register
@@ -119,6 +128,14 @@ class Router:
     def handles(self, event: str, action: str) -> bool:
         """Whether anybody here wants such deliveries."""
         return (event, action) in self._routes
+
+    def wants(self, event: str, payload: Payload) -> bool:
+        """Whether a delivery has to be kept: one that can ask for nothing is the same however often it comes.
+
+        Most of what GitHub sends is such: comments among people, other labels, what bots do. It costs no write.
+        """
+        route = self.find(event, _text(payload.get("action")))
+        return route is not None and not (route.people_only and _of_a_bot(payload)) and route.wants(payload)
 
     def subscriptions(self) -> dict[str, tuple[str, ...]]:
         """Events with their actions, sorted: what the App must subscribe to."""
@@ -171,3 +188,13 @@ class Dispatcher:
     def _is_bots(self, delivery: Delivery) -> bool:
         sender = delivery.read(Event).sender
         return sender.is_bot or sender.login == self._context.own_login
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _of_a_bot(payload: Payload) -> bool:
+    """Whether the sender says of itself that it is a bot; who only has a bot's name is left to the dispatcher."""
+    sender = payload.get("sender")
+    return isinstance(sender, Mapping) and sender.get("type") == "Bot"

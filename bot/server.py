@@ -9,7 +9,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,13 +43,13 @@ class Deps:
 
     Attributes:
         engine: stores deliveries; started and stopped with the server.
-        handles: whether a handler exists for (event, action); other deliveries are answered and forgotten.
+        wants: whether a delivery of an event can ask for anything; others are answered and forgotten.
         metrics: the process's counters.
         key_terms: see `bot.ledger_keys.Terms`.
     """
 
     engine: Intake
-    handles: Callable[[str, str], bool]
+    wants: Callable[[str, Mapping[str, Any]], bool]
     metrics: Metrics
     key_terms: ledger_keys.Terms = lambda _: ()
 
@@ -180,7 +180,7 @@ async def _take(app: web.Application, verified: webhook.Verified, body: bytes) -
     deps = app[_DEPS]
     if verified.event == "ping":
         return 200, "pong"
-    if not deps.handles(verified.event, verified.action):
+    if not deps.wants(verified.event, verified.payload):
         return 200, "ignored"
     if app[READINESS].problem:
         # A genuine delivery that cannot be stored must not be answered 2xx: GitHub would count it as done.

@@ -49,11 +49,13 @@ class Verified:
         guid: the delivery id, lower case.
         event: the event's name.
         action: the payload's `action`, or an empty string.
+        payload: the decoded body.
     """
 
     guid: str
     event: str
     action: str
+    payload: Mapping[str, Any]
 
 
 def signature(secret: bytes, body: bytes) -> str:
@@ -103,8 +105,9 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) ->
         raise RefusedError(403, f"{SIGNATURE_HEADER} does not match: compare its secret with OPTR_WEBHOOK_SECRET")
     guid = _matching(_GUID, headers, GUID_HEADER).lower()
     event = _matching(_EVENT, headers, EVENT_HEADER)
-    action = parse_object(body).get("action")
-    return Verified(guid, event, action if isinstance(action, str) else "")
+    payload = parse_object(body)
+    action = payload.get("action")
+    return Verified(guid, event, action if isinstance(action, str) else "", payload)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -79,7 +79,7 @@ async def assemble(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             metrics = Metrics(router.subscriptions())
             metrics.watch(store, lambda: int(time.time() * MILLISECONDS))
             app = App(settings, environ, session, store, scratch, metrics)
-            yield Deps(engine=app, handles=router.handles, metrics=metrics, key_terms=app.key_terms)
+            yield Deps(engine=app, wants=router.wants, metrics=metrics, key_terms=app.key_terms)
     finally:
         store.close()
 

@@ -1,18 +1,27 @@
 """A comment that begins a line with `/optr`."""
 
+from collections.abc import Mapping
+
 from bot import replies
 from bot.commands.declaration import Call
-from bot.commands.grammar import Invocation, Mistake, beside, parse_comment
+from bot.commands.grammar import Invocation, Mistake, beside, mentions, parse_comment
 from bot.commands.registry import COMMANDS
 from bot.payloads import IssueCommented
 from bot.permissions import Permission
 from bot.ports import Context
-from bot.router import Delivery, Router
+from bot.router import Delivery, Payload, Router
 
 router = Router()
 
 
-@router.on("issue_comment", "created", people_only=True)
+def may_ask(payload: Payload) -> bool:
+    """Whether the comment has our word anywhere, or cannot be read; what it means there, `obey` finds out."""
+    comment = payload.get("comment")
+    body = comment.get("body") if isinstance(comment, Mapping) else None
+    return not isinstance(body, str) or mentions(body)
+
+
+@router.on("issue_comment", "created", people_only=True, wants=may_ask)
 async def obey(context: Context, delivery: Delivery) -> None:
     """Carry out the command; `created` only, so that an edit can never change what was asked."""
     event = delivery.read(IssueCommented)

@@ -1,21 +1,30 @@
 """Someone labels an issue `optr-workflow`: the run begins."""
 
+from collections.abc import Mapping
+
 from bot import replies
 from bot.admission import request_from_issue, start_run
 from bot.names import LABEL
 from bot.payloads import IssueLabeled
 from bot.permissions import Permission
 from bot.ports import Context
-from bot.router import Delivery, Router
+from bot.router import Delivery, Payload, Router
 
 router = Router()
 
 
-@router.on("issues", "labeled", people_only=True)
+def is_ours(payload: Payload) -> bool:
+    """Whether the label is ours, or cannot be read."""
+    label = payload.get("label")
+    name = label.get("name") if isinstance(label, Mapping) else None
+    return not isinstance(name, str) or name.casefold() == LABEL
+
+
+@router.on("issues", "labeled", people_only=True, wants=is_ours)
 async def start(context: Context, delivery: Delivery) -> None:
     """Start a run for whoever may write here; the one who labels counts, not the one who wrote the issue."""
     event = delivery.read(IssueLabeled)
-    if event.label.name.casefold() != LABEL or event.issue.pull_request is not None:
+    if event.issue.pull_request is not None or not is_ours(delivery.body):
         return
     github = context.github(event.installation.id)
     repository, number, login = event.repository.full_name, event.issue.number, event.sender.login

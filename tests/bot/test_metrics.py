@@ -117,7 +117,7 @@ class _Idle:
 async def _ask(settings: Settings, authorization: str | None) -> tuple[int, bytes, str]:
     router, stop = all_handlers(), asyncio.Event()
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    deps = Deps(engine=_Idle(), handles=router.handles, metrics=Metrics(router.subscriptions()))
+    deps = Deps(engine=_Idle(), wants=router.wants, metrics=Metrics(router.subscriptions()))
     serving = asyncio.create_task(server.serve(settings, deps, stop, listening.set_result))
     url = await listening
     async with aiohttp.ClientSession() as session:

@@ -98,7 +98,7 @@ class Client:
 async def _served(settings: Settings, *, ready: bool = True) -> AsyncIterator[Client]:
     intake, stop = Intake(), asyncio.Event()
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    deps = Deps(engine=intake, handles=all_handlers().handles, metrics=Metrics(all_handlers().subscriptions()))
+    deps = Deps(engine=intake, wants=all_handlers().wants, metrics=Metrics(all_handlers().subscriptions()))
     serving = asyncio.create_task(server.serve(settings, deps, stop, listening.set_result))
     url = await listening
     async with aiohttp.ClientSession() as session:
@@ -153,6 +153,32 @@ def test_pings_and_events_nobody_wants_change_nothing(over_http: OverHttp) -> No
         edited = await client.deliver(b'{"action": "edited"}', X_GitHub_Event="issue_comment")
         assert edited == (200, {"status": "ignored", "delivery": GUID})
         assert client.intake.queued == []
+
+    over_http(scenario)
+
+
+@pytest.mark.parametrize(
+    ("event", "body", "status"),
+    [
+        ("issues", {"action": "labeled", "label": {"name": "OPTR-Workflow"}}, 202),
+        ("issues", {"action": "labeled", "label": {"name": "bug"}}, 200),
+        ("issues", {"action": "labeled", "label": {"name": "optr-workflow"}, "sender": {"type": "Bot"}}, 200),
+        ("issues", {"action": "labeled", "label": {"name": 7}}, 202),
+        ("pull_request", {"action": "closed", "sender": {"type": "Bot"}}, 202),
+        ("issue_comment", {"action": "created", "comment": {"body": "Thank you."}}, 200),
+        ("issue_comment", {"action": "created", "comment": {"body": "> /optr run"}}, 202),
+        ("issue_comment", {"action": "created", "comment": {"body": "/op<!-- -->tr run"}}, 202),
+        ("issue_comment", {"action": "created", "comment": {"body": "/optr run"}, "sender": {"type": "Bot"}}, 200),
+        ("issue_comment", {"action": "created", "comment": {"body": "/optr run"}, "sender": "maria"}, 202),
+        ("issue_comment", {"action": "created", "comment": None}, 202),
+    ],
+)
+def test_what_can_ask_for_nothing_costs_no_write_and_what_is_in_doubt_is_kept(
+    over_http: OverHttp, event: str, body: dict[str, object], status: int
+) -> None:
+    async def scenario(client: Client) -> None:
+        assert (await client.deliver(json.dumps(body).encode(), X_GitHub_Event=event))[0] == status
+        assert len(client.intake.queued) == (status == 202)
 
     over_http(scenario)
 
@@ -297,7 +323,7 @@ def test_an_engine_that_cannot_start_ends_the_server_with_its_reason(settings: S
             raise RuntimeError("the database refuses us")
 
     async def scenario() -> None:
-        deps = Deps(engine=Broken(), handles=all_handlers().handles, metrics=Metrics(all_handlers().subscriptions()))
+        deps = Deps(engine=Broken(), wants=all_handlers().wants, metrics=Metrics(all_handlers().subscriptions()))
         with pytest.raises(RuntimeError, match="refuses us"):
             await server.serve(settings, deps, asyncio.Event())
 
@@ -308,9 +334,7 @@ def test_an_address_in_use_is_named_with_a_remedy(settings: Settings) -> None:
     async def scenario() -> None:
         async with _served(settings) as client:
             taken = settings.model_copy(update={"port": int(client.url.rpartition(":")[2])})
-            deps = Deps(
-                engine=Intake(), handles=all_handlers().handles, metrics=Metrics(all_handlers().subscriptions())
-            )
+            deps = Deps(engine=Intake(), wants=all_handlers().wants, metrics=Metrics(all_handlers().subscriptions()))
             with pytest.raises(OptrError, match="cannot listen") as caught:
                 await server.serve(taken, deps, asyncio.Event())
             assert "OPTR_PORT" in caught.value.remedy
@@ -334,7 +358,7 @@ def test_a_request_in_flight_is_finished_when_the_server_stops(settings: Setting
         intake, stop = Slow(), asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        deps = Deps(engine=intake, handles=all_handlers().handles, metrics=Metrics(all_handlers().subscriptions()))
+        deps = Deps(engine=intake, wants=all_handlers().wants, metrics=Metrics(all_handlers().subscriptions()))
         serving = asyncio.create_task(server.serve(settings, deps, stop, listening.set_result))
         async with aiohttp.ClientSession() as session:
             client = Client(await listening, session, intake, settings.webhook_secrets[0])
