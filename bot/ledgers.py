@@ -96,9 +96,7 @@ class Ledgers:
         name = checked_repository(repository)
         if name not in self._rings:
             key = key_file(self._state, name)
-            key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not key.exists():
-                Signer.generate(key, f"{ORIGIN}{name}")
+            Signer.begin(key, f"{ORIGIN}{name}", self._state)
             self._rings[name] = KeyRing.open(key)
         return self._rings[name]
 

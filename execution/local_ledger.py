@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from execution.problems import SetupProblem
+from ledger import durable
 from ledger.branch import GitDir
 from ledger.checkpoint import parse_checkpoint
 from ledger.errors import KeyFileError, LedgerError
@@ -74,10 +75,10 @@ def _own_key(homes: Path, home: Path, git_dir: Path, name: str) -> Path:
 
 def _make(home: Path, git_dir: Path, name: str) -> None:
     """A new key. The ledger's name carries chance, so that no two are alike; the key file remembers it."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (home / REPOSITORY_FILE).write_bytes(os.fsencode(git_dir))
+    durable.make_directory(home)
+    durable.replace(home / REPOSITORY_FILE, os.fsencode(git_dir))
     word = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name)[:NAME_CHARACTERS_MAX]
-    Signer.generate(home / KEY_FILE, f"optr.local/{word}-{secrets.token_hex(4)}")
+    Signer.begin(home / KEY_FILE, f"optr.local/{word}-{secrets.token_hex(4)}", home.parent.parent)
 
 
 def _origin_on_branch(git_dir: Path) -> str | None:

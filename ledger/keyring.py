@@ -132,10 +132,16 @@ class KeyRing:
     def retire(self) -> None:
         """Keep the present key beside the next one, before anything is signed; idempotent.
 
+        Once it returns both survive a loss of power, also where a process that was killed had made one of them.
+
         Raises:
             KeyFileError: the file system refused.
         """
-        if self._path is not None and not (kept := _retired(self._path, self._signer)).exists():
+        if self._path is None:
+            return
+        if (kept := _retired(self._path, self._signer)).exists():
+            _sync(kept.parent, self._disk)
+        else:
             _write(durable.replace, kept, self._signer.secret_text(), self._disk)
 
     def promote(self, successor: Succession) -> None:
@@ -159,11 +165,12 @@ class KeyRing:
         """
         if self._path is None or not (path := _next(self._path)).exists() or self.pending() is not None:
             return
+        _sync(path.parent, self._disk)  # or the name that it took may be lost, and this one with it
         try:
             self._disk.unlink(path)
-            durable.sync_directory(path.parent, self._disk)
         except OSError as error:
             raise KeyFileError(f"cannot remove {path}: {error.strerror}") from error
+        _sync(path.parent, self._disk)
 
     def held(self) -> list[Signer]:
         """Return all keys that are here: the present one, the next, and those that retired.
@@ -235,3 +242,10 @@ def _write(how: Callable[..., None], path: Path, content: str, disk: durable.Fil
         how(path, content.encode(), 0o600, disk)
     except OSError as error:
         raise KeyFileError(f"cannot write the signing key {path}: {error.strerror}") from error
+
+
+def _sync(directory: Path, disk: durable.FileSystem) -> None:
+    try:
+        durable.sync_directory(directory, disk)
+    except OSError as error:
+        raise KeyFileError(f"cannot make the keys in {directory} durable: {error.strerror}") from error

@@ -7,6 +7,7 @@ ledger's origin, so a key cannot sign for another ledger by mistake.
 import base64
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -85,6 +86,35 @@ class Signer:
         except OSError as error:
             raise KeyFileError(f"cannot write the signing key {path}: {error.strerror}") from error
         return signer
+
+    @classmethod
+    def begin(cls, path: Path, name: str, under: Path, disk: durable.FileSystem = durable.DISK) -> "Signer":
+        """Read the key at `path`; where there is none make it, with its directories (mode 0700), also beside others.
+
+        The key's name is durable before anything can be signed with it, whoever made it: a process that was killed
+        between making and syncing it may have left that to this one.
+
+        Args:
+            path: the key's file, somewhere below `under`.
+            name: what a new key is for.
+            under: the directory that is there for good.
+            disk: where it is written.
+
+        Raises:
+            KeyFileError: as `load`, or it cannot be written.
+            NoteError: `name` cannot name a ledger.
+        """
+        signer = cls(name, os.urandom(SEED_BYTES))
+        try:
+            durable.make_directory(path.parent, disk=disk)
+            if not path.exists():
+                with suppress(FileExistsError):
+                    durable.create(path, signer.secret_text().encode(), 0o600, disk)
+            for directory in path.parents[: len(path.relative_to(under).parts)]:
+                durable.sync_directory(directory, disk)
+        except OSError as error:
+            raise KeyFileError(f"cannot write the signing key {path}: {error.strerror}") from error
+        return cls.load(path)
 
     @classmethod
     def load(cls, path: Path) -> "Signer":

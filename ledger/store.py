@@ -20,7 +20,7 @@ class CheckpointStore(Protocol):
     """
 
     def load(self, origin: str) -> bytes | None:
-        """Return the signed note last stored for `origin`, None when there never was one."""
+        """Return the signed note last stored for `origin`, durable when it returns; None when there never was one."""
         ...
 
     def swap(self, origin: str, old: bytes | None, new: bytes) -> bool:
@@ -39,12 +39,14 @@ class FileCheckpoints:
     def __init__(self, directory: Path, disk: durable.FileSystem = durable.DISK) -> None:
         self._directory = directory
         self._disk = disk
+        self._durable: dict[str, bytes] = {}  # by origin
 
     def load(self, origin: str) -> bytes | None:
         """Return what is stored for `origin`.
 
         Raises:
             LedgerError: the file is damaged or belongs to another ledger.
+            OSError: it cannot be read, or not be made durable.
         """
         path = self._path(origin)
         try:
@@ -57,6 +59,9 @@ class FileCheckpoints:
             raise LedgerError(f"{path} is damaged: {error}; restore it from a backup") from error
         if not right:
             raise LedgerError(f"{path} holds the checkpoint of another ledger, not of {origin}")
+        if self._durable.get(origin) != data:  # its writer may have been killed before it synced the name
+            durable.sync_directory(self._directory, self._disk)
+            self._durable[origin] = data
         return data
 
     def swap(self, origin: str, old: bytes | None, new: bytes) -> bool:
@@ -65,6 +70,7 @@ class FileCheckpoints:
             if self.load(origin) != old:
                 return False
             durable.replace(self._path(origin), new, disk=self._disk)
+            self._durable[origin] = new
             return True
 
     def _path(self, origin: str) -> Path:

@@ -1,15 +1,13 @@
 """Losing power is not kill -9: what was not synced may be gone, in any combination that POSIX allows.
 
-The real calls of each durable write are recorded. Then, for every moment between two calls and every subset of the
-effects that were not synced by then, the disk is put together as it might be found, and read.
+Every disk that the model of `tests/ledger/power.py` can leave behind is read.
 """
 
 import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,106 +17,9 @@ from ledger import durable
 from ledger.errors import LedgerError
 from ledger.keys import Signer
 from ledger.store import FileCheckpoints
+from tests.ledger.power import Effect, Recorder, disks
 
 STRACE = shutil.which("strace")
-
-
-@dataclass(frozen=True)
-class Effect:
-    """Something a crash may undo: a name set or removed in a directory, or a file's content."""
-
-    directory: Path | None
-    file: int | None
-    names: Mapping[str, int | None] = field(default_factory=dict)
-    content: bytes = b""
-
-
-class Recorder(durable.Disk):
-    """The real disk, with a log of effects and of what made them durable."""
-
-    def __init__(self) -> None:
-        self.log: list[Effect | tuple[str, Any]] = []
-        self.files: dict[Path, int] = {}
-        self.handles: dict[int, Path] = {}
-        self.numbers = itertools.count(1)
-
-    def create(self, path: Path, mode: int) -> int:
-        handle = super().create(path, mode)
-        self.files[path] = next(self.numbers)
-        self.handles[handle] = path
-        self.log.append(Effect(path.parent, None, {path.name: self.files[path]}))
-        return handle
-
-    def open_directory(self, path: Path) -> int:
-        handle = super().open_directory(path)
-        self.handles[handle] = path
-        return handle
-
-    def write(self, handle: int, data: bytes) -> None:
-        super().write(handle, data)
-        self.log.append(Effect(None, self.files[self.handles[handle]], content=data))
-
-    def sync(self, handle: int) -> None:
-        super().sync(handle)
-        path = self.handles[handle]
-        self.log.append(("directory", path) if path not in self.files else ("file", self.files[path]))
-
-    def close(self, handle: int) -> None:
-        super().close(handle)
-        del self.handles[handle]
-
-    def link(self, source: Path, target: Path) -> None:
-        super().link(source, target)
-        self.files[target] = self.files[source]
-        self.log.append(Effect(target.parent, None, {target.name: self.files[source]}))
-
-    def replace(self, source: Path, target: Path) -> None:
-        super().replace(source, target)
-        self.files[target] = self.files.pop(source)
-        self.log.append(Effect(target.parent, None, {target.name: self.files[target], source.name: None}))
-
-    def unlink(self, path: Path) -> None:
-        super().unlink(path)
-        if self.files.pop(path, None) is not None:
-            self.log.append(Effect(path.parent, None, {path.name: None}))
-
-    def mkdir(self, path: Path, mode: int) -> None:
-        super().mkdir(path, mode)
-        self.log.append(Effect(path.parent, None, {path.name: -1}))
-
-
-def disks(log: list[Any], target: Path) -> Iterator[tuple[bool, bytes | None]]:
-    """Yield whether the whole log ran, and what bears the name of `target` after each possible crash."""
-    for end in range(len(log) + 1):
-        pending: list[Effect] = []
-        settled: list[Effect] = []
-        for step in log[:end]:
-            if isinstance(step, Effect):
-                pending.append(step)
-                continue
-            kind, what = step
-            done = [one for one in pending if what == (one.directory if kind == "directory" else one.file)]
-            settled += done
-            pending = [one for one in pending if one not in done]
-        for fates in itertools.product((None, 0.5, 1.0), repeat=len(pending)):
-            if any(fate == 0.5 and one.file is None for fate, one in zip(fates, pending, strict=True)):
-                continue  # only content can be torn
-            kept = [(one, 1.0) for one in settled]
-            kept += [(one, fate) for one, fate in zip(pending, fates, strict=True) if fate is not None]
-            yield end == len(log), found(kept, target)
-
-
-def found(kept: list[tuple[Effect, float]], target: Path) -> bytes | None:
-    names: dict[Path, int | None] = {}
-    contents: dict[int, bytes] = {}
-    for effect, share in kept:
-        if effect.file is not None:
-            contents[effect.file] = effect.content[: int(len(effect.content) * share)]
-        for name, file in effect.names.items():
-            names[(effect.directory or Path()) / name] = file
-    above = [one for one in target.parents if names.get(one, -1) is None]
-    file = names.get(target)
-    return None if above or file is None else contents.get(file, b"")
 
 
 def test_a_new_file_is_whole_or_absent_and_there_once_the_call_returned(tmp_path: Path) -> None:
@@ -237,6 +138,7 @@ from ledger.entry import Draft
 from ledger.keys import Signer
 from ledger.sequencer import Sequencer
 from ledger.store import FileCheckpoints
+from tests.ledger.power import Effect, Recorder, disks
 home = Path({str(world.directory)!r})
 drafts = [Draft("run1/X", "X", "issue-1", "run1", "octocat", 1_764_000_000_001, {{}})]
 signer = Signer.load(home / "key")
