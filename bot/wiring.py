@@ -201,10 +201,12 @@ class App:
     async def _require_last_state(self) -> None:
         reading = GitRemote(self._settings.state, self._settings.github_url, self._installations.reading_token)
         memory = StoredCheckpoints(self._store)
-        with working_for(START):
-            books = Books(Ledgers(self._settings.state, reading, memory), memory)
-            await require_last_state(books, Survey(self._installations))
-        await self._installations.revoke(START)
+        books = Books(Ledgers(self._settings.state, reading, memory), memory)
+        try:
+            with working_for(START):
+                await require_last_state(books, Survey(self._installations))
+        finally:
+            await self._installations.revoke(START)
 
     def _reconciler(self, context: Context, engine: Engine, upkeep: Upkeep) -> Reconciler:
         survey = Survey(self._installations)
@@ -260,9 +262,10 @@ async def adopt_ledgers(settings: Settings) -> list[Adopted]:
                     Ledgers(settings.state, GitRemote(settings.state, settings.github_url, token), memory)
                     for token in (installations.reading_token, installations.git_token)
                 )
-                made = await adopt_all(Books(looking, memory), writing, Survey(installations), time.time)
-                await installations.revoke()
-                return made
+                try:
+                    return await adopt_all(Books(looking, memory), writing, Survey(installations), time.time)
+                finally:
+                    await installations.revoke()
         finally:
             store.close()
 

@@ -23,6 +23,7 @@ from execution.world import World
 from governance.codes import ReasonCode, RefusedError
 from governance.events import EntryType
 from governance.keeping import Capture
+from governance.shortening import shortened
 from governance.states import RunOutcome, RunState
 from governance.wrap import Wrap, wrap
 from ledger.entry import Draft
@@ -36,7 +37,7 @@ _TYPES = {
     RunOutcome.EXPIRED: EntryType.RUN_EXPIRED,
     RunOutcome.REFUSED: EntryType.RUN_REFUSED,
 }
-FACT_CHARS_MAX = 4_000  # of a problem's text, so that the line that carries it fits
+FACT_CHARS_MAX = 4_000  # characters of a problem's text, so that the line that carries it fits
 _WRAPS = (RunOutcome.ACCEPTED, RunOutcome.REJECTED)
 NOT_YET = "run %s: its closing line is not on the ledger yet: %s"
 _LOG = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ async def conclude(world: World, run_id: str, outcome: RunOutcome, by: str, fact
         facts: further members of the closing line: `problem`, `mergeCommit` and the like.
     """
     secrets = secrets_of(world.access.environ)
-    facts = {name: secrets.redact(text)[:FACT_CHARS_MAX] for name, text in facts.items()}
+    facts = {name: shortened(secrets.redact(text), FACT_CHARS_MAX) for name, text in facts.items()}
     async with turn_of(world, run_id):
         run = world.run(run_id)
         if run.state is RunState.CLOSED:
