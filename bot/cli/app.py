@@ -1,6 +1,6 @@
 """The commands of `optr`, and the one place where exceptions become exit statuses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version as installed_version
 from typing import Annotated
 
@@ -76,55 +76,54 @@ def build() -> typer.Typer:
     app.command("adopt-ledgers", epilog=adopt_ledgers.EPILOG)(adopt_ledgers.adopt_ledgers)
     app.command(epilog=doctor.EPILOG)(doctor.doctor)
     app.command(epilog=report.EPILOG)(report.report)
-    app.add_typer(_ledger(), name="ledger")
-    app.add_typer(_workflow(), name="workflow")
-    app.add_typer(_trust(), name="trust")
-    app.add_typer(_policy(), name="policy")
-    app.add_typer(_witness(), name="witness")
+    for group in _groups():
+        app.add_typer(group)
     return app
 
 
-def _ledger() -> typer.Typer:
-    about = "Look at the record, prove an entry, hand evidence over, replay a run, rotate the key."
-    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
-    group.command(epilog=ledger.SHOW_EPILOG)(ledger.show)
-    group.command(epilog=ledger.PROVE_EPILOG)(ledger.prove)
-    group.command(epilog=ledger.EXPORT_EPILOG)(ledger.export)
-    group.command(epilog=ledger.REPLAY_EPILOG)(ledger.replay)
-    group.command(epilog=keys.KEYS_EPILOG)(keys.keys)
-    group.command("rotate-key", epilog=keys.ROTATE_EPILOG)(keys.rotate_key)
-    return group
+def _groups() -> Iterator[typer.Typer]:
+    yield _group(
+        "ledger",
+        "Look at the record, prove an entry, hand evidence over, replay a run, rotate the key.",
+        (ledger.show, ledger.SHOW_EPILOG),
+        (ledger.prove, ledger.PROVE_EPILOG),
+        (ledger.export, ledger.EXPORT_EPILOG),
+        (ledger.replay, ledger.REPLAY_EPILOG),
+        (keys.keys, keys.KEYS_EPILOG),
+        (keys.rotate_key, keys.ROTATE_EPILOG),
+    )
+    yield _group(
+        "workflow",
+        "Check and draw workflow files.",
+        (workflow.check, workflow.CHECK_EPILOG),
+        (workflow.draw, workflow.DRAW_EPILOG),
+    )
+    yield _group(
+        "trust",
+        "Show, check and take back who may act, on whose word.",
+        (trust.show, trust.SHOW_EPILOG),
+        (trust.verify, trust.VERIFY_EPILOG),
+        (trust.revoke, trust.REVOKE_EPILOG),
+    )
+    yield _group(
+        "policy",
+        "Check the policy in force, and ask it a question.",
+        (policy.check, policy.CHECK_EPILOG),
+        (policy.explain, policy.EXPLAIN_EPILOG),
+    )
+    yield _group(
+        "witness",
+        "Vouch for ledgers that somebody else runs, or have your own vouched for.",
+        (witness.serve, witness.SERVE_EPILOG),
+        (witness.collect, witness.COLLECT_EPILOG),
+    )
 
 
-def _workflow() -> typer.Typer:
-    group = typer.Typer(no_args_is_help=True, help="Check and draw workflow files.", rich_markup_mode="markdown")
-    group.command(epilog=workflow.CHECK_EPILOG)(workflow.check)
-    group.command(epilog=workflow.DRAW_EPILOG)(workflow.draw)
-    return group
-
-
-def _trust() -> typer.Typer:
-    about = "Show, check and take back who may act, on whose word."
-    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
-    group.command(epilog=trust.SHOW_EPILOG)(trust.show)
-    group.command(epilog=trust.VERIFY_EPILOG)(trust.verify)
-    group.command(epilog=trust.REVOKE_EPILOG)(trust.revoke)
-    return group
-
-
-def _policy() -> typer.Typer:
-    about = "Check the policy in force, and ask it a question."
-    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
-    group.command(epilog=policy.CHECK_EPILOG)(policy.check)
-    group.command(epilog=policy.EXPLAIN_EPILOG)(policy.explain)
-    return group
-
-
-def _witness() -> typer.Typer:
-    about = "Vouch for ledgers that somebody else runs, or have your own vouched for."
-    group = typer.Typer(no_args_is_help=True, help=about, rich_markup_mode="markdown")
-    group.command(epilog=witness.SERVE_EPILOG)(witness.serve)
-    group.command(epilog=witness.COLLECT_EPILOG)(witness.collect)
+def _group(name: str, about: str, *commands: tuple[Callable[..., ExitCode], str]) -> typer.Typer:
+    """Commands that share a first word; each is called as its function is, with its epilog."""
+    group = typer.Typer(name=name, no_args_is_help=True, help=about, rich_markup_mode="markdown")
+    for command, epilog in commands:
+        group.command(epilog=epilog)(command)
     return group
 
 
