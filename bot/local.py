@@ -1,9 +1,7 @@
 """Run OPTR on a local repository: the same stages and engine as the App, with the repository itself as the forge."""
 
 import asyncio
-import getpass
 import hashlib
-import os
 import secrets
 import shlex
 import shutil
@@ -17,6 +15,7 @@ from bot import waiting
 from bot.intent import sanitise
 from bot.local_request import LocalCorrection, LocalRequest
 from bot.models_file import operator_registry
+from bot.person import person
 from bot.sandboxes import operator_sandbox
 from execution.agents.build import ModelAccess
 from execution.agents.history import CommitHistory, ReadHistory, local_history
@@ -38,7 +37,6 @@ from governance.states import RunOutcome
 
 RUN_ID_BYTES = 8
 SETTLING_SECONDS_MAX = 10.0
-KEY_VARIABLE = "OPTR_LEDGER_KEY_FILE"
 WINNERS = "refs/heads/optr"  # a directory of branches, one for each workflow
 
 
@@ -79,7 +77,7 @@ async def correct_local(request: LocalRequest, correction: LocalCorrection) -> R
         )
 
     async def work(engine: Engine) -> RunResult:
-        await engine.correct(run.id, Asked(correction.node, correction.reason, _user(), correction.kind))
+        await engine.correct(run.id, Asked(correction.node, correction.reason, person(), correction.kind))
         return await _awaited(engine, run)
 
     return await _carry(request, place, run, scratch, work)
@@ -134,8 +132,7 @@ def _scratch() -> Path:
 def _forge(request: LocalRequest, place: Place, run: Run) -> LocalForge:
     """The repository as a forge, once its branches and its ledger are fit to be written."""
     _require_room(place.common_dir)
-    given = request.environ.get(KEY_VARIABLE)
-    ledger = open_ledger(request.state, place.common_dir, place.top.name, Path(given) if given else None)
+    ledger = open_ledger(request.state, place.common_dir, place.top.name, request.environ)
     forge = LocalForge(place.common_dir, ledger.keys, ledger.checkpoints, request.on_progress)
     forge.ready(run, adopt=request.adopt)
     return forge
@@ -206,7 +203,7 @@ def _run(request: LocalRequest, place: Place) -> Run:
         source=Source.CLI,
         repository=str(place.top),
         workflow=request.workflow,
-        requester=_user(),
+        requester=person(),
         title=sanitise(title),
         body=sanitise(body),
         intent_sha256=hashlib.sha256(f"{title}\n{body}".encode()).hexdigest(),
@@ -218,10 +215,3 @@ def _run(request: LocalRequest, place: Place) -> Run:
         base_commit=base,
         created_ms=int(time.time() * 1000),
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid-{os.getuid()}"

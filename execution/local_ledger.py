@@ -8,7 +8,7 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +20,28 @@ from ledger.errors import KeyFileError, LedgerError
 from ledger.keyring import KeyRing
 from ledger.keys import Signer
 from ledger.layout import CHECKPOINT, DIRECTORY
+from ledger.sequencer import Sequencer
+from ledger.store import FileCheckpoints
 
 KEY_FILE = "key"
 REPOSITORY_FILE = "repository"
 CHECKPOINTS = "checkpoints"
 HOME_DIGITS = 16
 NAME_CHARACTERS_MAX = 64
+KEY_VARIABLE = "OPTR_LEDGER_KEY_FILE"
 
 
 @dataclass(frozen=True)
 class LocalLedger:
-    """What appending to a local ledger needs: its keys, and the directory of the remembered checkpoints."""
+    """What appending to a local ledger needs.
 
+    Attributes:
+        git_dir: of the repository whose branches hold it.
+        keys: its keys.
+        checkpoints: directory of the remembered checkpoints.
+    """
+
+    git_dir: Path
     keys: KeyRing
     checkpoints: Path
 
@@ -40,15 +50,19 @@ class LocalLedger:
         """The present key."""
         return self.keys.signer
 
+    def sequencer(self) -> Sequencer:
+        """What appends to it."""
+        return Sequencer(self.git_dir, self.keys, FileCheckpoints(self.checkpoints))
 
-def open_ledger(state: Path, git_dir: Path, name: str, given: Path | None) -> LocalLedger:
+
+def open_ledger(state: Path, git_dir: Path, name: str, environ: Mapping[str, str]) -> LocalLedger:
     """The ledger of the repository whose branches are in `git_dir`; its key is made at first use.
 
     Args:
         state: OPTR's state directory.
         git_dir: the repository's common git directory, absolute.
         name: the repository's name, part of a new ledger's.
-        given: a key file that the operator named; it wins.
+        environ: OPTR_LEDGER_KEY_FILE in it names a key file of the operator's; it wins.
 
     Raises:
         SetupProblem: a key cannot be used, or the branch holds a ledger whose key is not here.
@@ -56,10 +70,11 @@ def open_ledger(state: Path, git_dir: Path, name: str, given: Path | None) -> Lo
     homes = state / "local"
     home = homes / hashlib.sha256(os.fsencode(git_dir)).hexdigest()[:HOME_DIGITS]
     try:
-        keys = KeyRing.open(given if given is not None else _own_key(homes, home, git_dir, name))
+        given = environ.get(KEY_VARIABLE)
+        keys = KeyRing.open(Path(given) if given else _own_key(homes, home, git_dir, name))
     except KeyFileError as error:
         raise SetupProblem(str(error), code="LEDGER_KEY") from None
-    return LocalLedger(keys, homes / CHECKPOINTS)
+    return LocalLedger(git_dir, keys, homes / CHECKPOINTS)
 
 
 def _own_key(homes: Path, home: Path, git_dir: Path, name: str) -> Path:

@@ -1,6 +1,5 @@
 """`optr ledger keys` and `rotate-key`: who signs the record, since when, and who signs next."""
 
-import getpass
 import os
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from bot.cli.options import Json, Repo, Verbose
 from bot.cli.output import emit, emit_json
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
+from bot.person import person
 from bot.render.neutral import visible
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def rotate_key(
 
     state = LocalSettings.from_environ(os.environ).state
     cause = Cause.COMPROMISED if compromised else Cause.PLANNED
-    asked = Asked(_user(), int(time.time() * 1000), cause)
+    asked = Asked(person(), int(time.time() * 1000), cause)
     try:
         old, new, done = _of_app(state, app, asked) if app is not None else _of_repository(state, repo, asked)
     except KeyFileError as error:
@@ -110,8 +110,6 @@ def _of_repository(state: Path, repo: Path, asked: "Asked") -> tuple[str, str, b
     from execution.discovery import NoRepositoryError, locate  # noqa: PLC0415 - `--help` must not wait for it
     from execution.local_ledger import open_ledger  # noqa: PLC0415
     from ledger.branch import GitDir  # noqa: PLC0415
-    from ledger.sequencer import Sequencer  # noqa: PLC0415
-    from ledger.store import FileCheckpoints  # noqa: PLC0415
 
     try:
         found = locate(repo)
@@ -121,9 +119,8 @@ def _of_repository(state: Path, repo: Path, asked: "Asked") -> tuple[str, str, b
         raise OptrError(
             "the repository has no ledger yet, so no key either", where=str(found.top), remedy="optr execute makes both"
         )
-    given = os.environ.get("OPTR_LEDGER_KEY_FILE")
-    ledger = open_ledger(state, found.common_dir, found.top.name, Path(given) if given else None)
-    sequencer = Sequencer(found.common_dir, ledger.keys, FileCheckpoints(ledger.checkpoints))
+    ledger = open_ledger(state, found.common_dir, found.top.name, os.environ)
+    sequencer = ledger.sequencer()
     sequencer.settle()  # a branch that is not what was signed last is refused before there is a new key
     old, new = _stage(ledger.keys, asked)
     sequencer.settle()
@@ -155,10 +152,3 @@ def _stage(ring: "KeyRing", asked: "Asked") -> tuple[str, str]:
 def _line(term: "Term") -> str:
     until = f"to {term.last}" if term.last is not None else "on"
     return f"{term.key}  from {term.first} lines {until}"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid-{os.getuid()}"

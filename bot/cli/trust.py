@@ -1,6 +1,5 @@
 """`optr trust`: who may act, on whose word, and taking that back."""
 
-import getpass
 import os
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from bot.cli.options import Json, Repo, Verbose
 from bot.cli.output import complain, emit, emit_json, say
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
+from bot.person import person
 from bot.render.neutral import visible
 
 if TYPE_CHECKING:
@@ -127,24 +127,20 @@ def revoke(  # noqa: PLR0913 - each option of the command is one argument
     from execution.trustbooks import revocation_draft  # noqa: PLC0415
     from governance.trust.lineage import authority  # noqa: PLC0415
     from governance.trust.operations import revocation  # noqa: PLC0415
-    from ledger.sequencer import Sequencer  # noqa: PLC0415
-    from ledger.store import FileCheckpoints  # noqa: PLC0415
 
     place = _place(repo)
-    given = os.environ.get("OPTR_LEDGER_KEY_FILE")
     state = LocalSettings.from_environ(os.environ).state
-    ledger = open_ledger(state, place.git_dir, place.name, Path(given) if given else None)
+    ledger = open_ledger(state, place.git_dir, place.name, os.environ)
     made = revocation(
         authority(ledger.signer),
         _kind(kind),
         _target(place, kind, target),
-        by=_user(),
+        by=person(),
         now_ms=int(time.time() * 1000),
         reason=" ".join(reason.split()),
         lifted=lift,
     )
-    sequencer = Sequencer(place.git_dir, ledger.keys, FileCheckpoints(ledger.checkpoints))
-    appended = sequencer.append([revocation_draft(made)], {})
+    appended = ledger.sequencer().append([revocation_draft(made)], {})
     if as_json:
         emit_json({"version": TRUST_VERSION, "seq": appended.seqs[-1], "revocation": made.model_dump(mode="json")})
     else:
@@ -270,10 +266,3 @@ def _revoked_line(made: "Revocation") -> str:
 
 def _dumped(revoked: "tuple[Revocation, ...]") -> list[dict[str, object]]:
     return [one.model_dump(mode="json") for one in revoked]
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid-{os.getuid()}"

@@ -7,7 +7,6 @@ from bot.cli.output import complain, emit
 from bot.cosigning import asked_policy
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
-from bot.local import KEY_VARIABLE
 from bot.render.neutral import visible
 from bot.settings import LocalSettings
 from execution.discovery import NoRepositoryError, locate
@@ -17,8 +16,6 @@ from ledger.collect import Tree, ask, post
 from ledger.errors import WitnessError, WitnessSawOtherError
 from ledger.note import Signature, VerifierKey
 from ledger.policy import Policy
-from ledger.sequencer import Sequencer
-from ledger.store import FileCheckpoints
 
 
 def collect_here(file: Path, repo: Path) -> ExitCode:
@@ -37,13 +34,11 @@ def collect_here(file: Path, repo: Path) -> ExitCode:
     tip = git.tip()
     if tip is None:
         raise OptrError("there is no ledger here", where=str(repo), remedy="optr execute makes its first line")
-    given = os.environ.get(KEY_VARIABLE)
     state = LocalSettings.from_environ(os.environ).state
-    ledger = open_ledger(state, place.common_dir, place.top.name, Path(given) if given else None)
-    sequencer = Sequencer(place.common_dir, ledger.keys, FileCheckpoints(ledger.checkpoints))
+    ledger = open_ledger(state, place.common_dir, place.top.name, os.environ)
     tree = Tree.at(git, tip)
     found, worst = _ask_all(policy, tree)
-    if found and not sequencer.keep_cosigned(tree.note.encode(), found):
+    if found and not ledger.sequencer().keep_cosigned(tree.note.encode(), found):
         complain("the ledger grew meanwhile: collect again")
         return ExitCode.INFRASTRUCTURE
     return worst

@@ -21,7 +21,7 @@ def append(tmp_path: Path) -> Append:
     """A repository with a local ledger of one line, as `optr execute` leaves it; grows it."""
     repository = tmp_path / "repo"
     subprocess.run(["git", "init", "-q", str(repository)], check=True)
-    ledger = open_ledger(tmp_path / "state", (repository / ".git").resolve(), "repo", None)
+    ledger = open_ledger(tmp_path / "state", (repository / ".git").resolve(), "repo", {})
     (tmp_path / "logs").write_text(f"{ledger.signer.vkey}\n")
 
     def grow(number: int) -> None:

@@ -47,7 +47,7 @@ def run(bench: Bench, workflow: str, on_progress: Callable[[str], None] = lambda
 def revoke(bench: Bench, kind: RevocationKind, target: str) -> None:
     """What `optr trust revoke` does, without the time that a new process takes."""
     git_dir = bench.repo / ".git"
-    ledger = open_ledger(bench.state, git_dir, bench.repo.name, None)
+    ledger = open_ledger(bench.state, git_dir, bench.repo.name, {})
     made = revocation(authority(ledger.signer), kind, target, by="ada", now_ms=1)
     Sequencer(git_dir, ledger.signer, FileCheckpoints(ledger.checkpoints)).append([revocation_draft(made)], {})
 
