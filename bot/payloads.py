@@ -57,6 +57,7 @@ class Issue(Part):
     title: str
     body: str | None = None
     state: str = "open"
+    user: Account | None = None
     pull_request: dict[str, object] | None = None
     updated_at: str = ""
 

@@ -18,11 +18,16 @@ from governance.states import RunOutcome, RunState
 router = Router()
 
 
-@router.on("issues", "edited", people_only=True)
+@router.on("issues", "edited")
 async def note(context: Context, delivery: Delivery) -> None:
-    """Supersede a plan that waits; tell that a run at work goes on. A run in review is nobody's surprise."""
+    """Supersede a plan that waits; tell that a run at work goes on. A run in review is nobody's surprise.
+
+    Also when a bot edits: whoever approves reads what stands there now, not who wrote it.
+    """
     event = delivery.read(IssueEdited)
     repository, issue = event.repository.full_name, event.issue
+    if event.sender.login == context.own_login:
+        return
     runs = await context.runs.runs_of_issue(repository, issue.number)
     if not runs or not {"title", "body"} & set(event.changes):
         return

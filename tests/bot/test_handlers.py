@@ -199,6 +199,16 @@ def test_closing_the_issue_cancels_a_run_that_has_no_pull_request_yet(world: Wor
     assert world.engine.cancelled == [(world.engine.only().id, "root")]
 
 
+@pytest.mark.parametrize(("sender", "stopped"), [("stale[bot]", True), ("otto[bot]", False), (OWN_LOGIN, False)])
+def test_a_bot_that_closes_the_issue_stops_the_run_unless_it_only_closes_its_own(
+    world: World, payload: Build, sender: str, *, stopped: bool
+) -> None:
+    _deliver(world, "issues", _labeled(payload))
+    closed = _issue(state="closed", user={"login": "otto[bot]", "type": "Bot"})
+    _deliver(world, "issues", payload("closed", sender, issue=closed))
+    assert world.engine.cancelled == ([(world.engine.only().id, sender)] if stopped else [])
+
+
 def test_closing_by_merge_leaves_the_verdict_to_the_pull_request(in_review: World, payload: Build) -> None:
     _deliver(in_review, "issues", payload("closed", issue=_issue(state="closed")))
     assert in_review.engine.cancelled == []
@@ -240,7 +250,7 @@ def test_a_run_at_work_keeps_its_text_and_says_so_once(world: World, payload: Bu
     assert len(world.github.comments) == 1
 
 
-@pytest.mark.parametrize(("sender", "runs"), [("maria", 2), ("otto", 1)])
+@pytest.mark.parametrize(("sender", "runs"), [("maria", 2), ("otto", 1), ("tidy[bot]", 1)])
 def test_a_plan_that_waits_is_superseded_by_an_edit(world: World, payload: Build, sender: str, runs: int) -> None:
     _deliver(world, "issues", _labeled(payload))
     first = world.engine.change(world.engine.only().id, state=RunState.AWAITING_APPROVAL)
