@@ -21,6 +21,7 @@ from scoring.evidence import CrossVote, Evidence, Reason, ReportCounts
 PLAN = "plan"
 PLAN_RECORDED = "plan_recorded"
 AUTHORITY = "authority"
+REGISTER = "register"  # of agents, when the run was planned
 POLICY = "policy"
 BASELINE = "baseline"
 CROSS = "cross"

@@ -6,7 +6,10 @@ from execution.agents.build import AgentUnavailableError, ModelAccess
 from execution.agents.profiles import Approval, Profile
 from execution.agents.reviewer import build_reviewer
 from execution.config import CONFIG_PATH
+from execution.enrolment import require_enrolled
 from execution.problems import SetupProblem
+from governance.nodes import REVIEWER_CAPABILITIES
+from governance.trust.roster import Roster
 
 
 def require_candidate(profile: Profile) -> None:
@@ -35,7 +38,7 @@ def policy_warnings(profiles: Iterable[Profile]) -> tuple[str, ...]:
 
 
 def panel(
-    names: Sequence[str], known: Mapping[str, Profile], access: ModelAccess
+    names: Sequence[str], known: Mapping[str, Profile], access: ModelAccess, roster: Roster
 ) -> tuple[list[Profile], tuple[str, ...]]:
     """The reviewers that can be asked, and a warning for each that cannot: that one casts no votes.
 
@@ -54,6 +57,7 @@ def panel(
             text = f"agent {name!r} cannot review: add reviewer to the roles of its profile"
             raise SetupProblem(f"{CONFIG_PATH}: review.reviewers: {text}", code="CONFIG_INVALID")
         try:
+            require_enrolled(roster, name, REVIEWER_CAPABILITIES)
             build_reviewer(profile, access)
         except AgentUnavailableError as error:
             missing.append(f"Reviewer '{name}' casts no votes. {error}")

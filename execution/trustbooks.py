@@ -20,6 +20,7 @@ from ledger.note import VerifierKey
 from ledger.terms import terms_on
 
 TRUST_FILE = "trust.json"
+REGISTER_FILE = "agents.json"
 AUDIT_FILE = "audit.jsonl"
 WORKFLOW = "trust"  # of lines that belong to no run
 
@@ -32,11 +33,13 @@ class Kept:
         workflow: its directory.
         book: what its acts rest on, with everything that was revoked up to now.
         trail: its audit anchors; empty while it has not been decided.
+        register: the agents that there were when it was planned, and what was revoked then; None in older runs.
     """
 
     workflow: str
     book: Book
     trail: tuple[Anchor, ...]
+    register: Book | None = None
 
 
 def read_books(git_dir: Path, ref: str = BRANCH) -> list[Kept]:
@@ -59,10 +62,18 @@ def read_books(git_dir: Path, ref: str = BRANCH) -> list[Kept]:
     kept = []
     for path in books:
         directory = path.removesuffix(TRUST_FILE)
-        trail = blobs.get(f"{directory}{AUDIT_FILE}")
-        contents = list(repository.blobs([blobs[path], *([trail] if trail else [])]))
-        book = _book(path, contents[0]).model_copy(update={"revocations": revoked})
-        kept.append(Kept(directory.removeprefix(root).rstrip("/"), book, _trail(path, contents[1:])))
+        trail, register = blobs.get(f"{directory}{AUDIT_FILE}"), blobs.get(f"{directory}{REGISTER_FILE}")
+        wanted = [blobs[path], *filter(None, (trail, register))]
+        contents = dict(zip(wanted, repository.blobs(wanted), strict=True))
+        book = _book(path, contents[blobs[path]]).model_copy(update={"revocations": revoked})
+        kept.append(
+            Kept(
+                directory.removeprefix(root).rstrip("/"),
+                book,
+                _trail(path, [contents[trail]] if trail else []),
+                _book(f"{directory}{REGISTER_FILE}", contents[register]) if register else None,
+            )
+        )
     return kept
 
 
@@ -84,7 +95,7 @@ def ledger_keys(git_dir: Path, ref: str = BRANCH, trusted: VerifierKey | None = 
 
 
 def require_kept(kept: Kept, public_keys: frozenset[str]) -> None:
-    """Check one run's book and trail against the ledger's key.
+    """Check one run's book, trail and register against the ledger's key.
 
     Args:
         kept: what the run left.
@@ -93,9 +104,10 @@ def require_kept(kept: Kept, public_keys: frozenset[str]) -> None:
     Raises:
         RefusedError: what is wrong first.
     """
-    if kept.book.genesis.signer not in public_keys:
-        raise RefusedError(ReasonCode.TRUST_BROKEN, f"{kept.workflow}: its root is not a key of this ledger")
-    require_sound(kept.book, public_keys)
+    for book in filter(None, (kept.book, kept.register)):
+        if book.genesis.signer not in public_keys:
+            raise RefusedError(ReasonCode.TRUST_BROKEN, f"{kept.workflow}: its root is not a key of this ledger")
+        require_sound(book, public_keys)
     require_anchors(kept.book, kept.trail)
 
 

@@ -28,6 +28,7 @@ from execution.models.registry import Driver, ModelEntry, Registry, RegistryErro
 from execution.models.workiq import DEFAULT_URL, WorkIQChat, WorkIQLine, open_chat
 from execution.ports import Agent
 from execution.records import Limits
+from governance.codes import ReasonCode
 
 TIMEOUT_VARIABLE = "OPTR_TIMEOUT"
 TIMEOUT_MS_MAX = 86_400_000
@@ -48,7 +49,13 @@ DRIVERS = {
 
 
 class AgentUnavailableError(Exception):
-    """The agent cannot be asked here; the text says what is missing and what runs without it."""
+    """The agent cannot be asked here; the text says what is missing and what runs without it.
+
+    Attributes:
+        code: the reason's code.
+    """
+
+    code = ReasonCode.AGENT_UNAVAILABLE
 
 
 class AgentSettingError(ValueError):

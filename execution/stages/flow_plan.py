@@ -8,6 +8,7 @@ from execution.agents.build import AgentUnavailableError, build_agent, grants
 from execution.agents.profiles import Profile
 from execution.blobs import read_blob
 from execution.config import CONFIG_PATH, Config
+from execution.enrolment import instead_of, require_enrolled
 from execution.panel import policy_warnings, require_candidate
 from execution.problems import SetupProblem
 from execution.runs import Run
@@ -15,6 +16,7 @@ from execution.workflowfile import WorkflowFile, load_workflow
 from execution.world import World
 from execution.yamlfile import ConfigError
 from governance.graph import Graph, Node
+from governance.trust.roster import Roster
 
 LABEL_CHARS_MAX = 32  # as a profile's name may have
 
@@ -52,7 +54,7 @@ def asked_workflow(run: Run, config: Config, git_dir: Path, base: str) -> Workfl
         raise SetupProblem(str(error), code="WORKFLOW_INVALID", where=error.where) from None
 
 
-def cast_flow(world: World, graph: Graph, known: Mapping[str, Profile]) -> Parts:
+def cast_flow(world: World, graph: Graph, known: Mapping[str, Profile], roster: Roster) -> Parts:
     """Who works at each node of a workflow; every one of them must be able to.
 
     A node stands in records and comparisons under its own name, because one agent may work at several nodes.
@@ -61,7 +63,7 @@ def cast_flow(world: World, graph: Graph, known: Mapping[str, Profile]) -> Parts
         SetupProblem: an agent is unknown, not available, or may not write where it would have to.
     """
     racers = {node.id for node in graph.racers}
-    played = {node.id: _profile(world, node, known) for node in graph.agent_nodes}
+    played = {node.id: _profile(world, node, known, roster) for node in graph.agent_nodes}
     labelled = {id_: profile.model_copy(update={"name": label(id_)}) for id_, profile in played.items()}
     if len({profile.name for profile in labelled.values()}) != len(labelled):
         raise SetupProblem("two nodes of the workflow differ only in case, - or _", code="WORKFLOW_INVALID")
@@ -80,7 +82,7 @@ def label(node: str) -> str:
     return node.lower().replace("_", "-")[:LABEL_CHARS_MAX]
 
 
-def _profile(world: World, node: Node, known: Mapping[str, Profile]) -> Profile:
+def _profile(world: World, node: Node, known: Mapping[str, Profile], roster: Roster) -> Profile:
     profile = known.get(str(node.agent))
     if profile is None:
         text = f"workflow: node {node.id}: no agent is called {node.agent!r}; known agents: {', '.join(sorted(known))}"
@@ -88,7 +90,9 @@ def _profile(world: World, node: Node, known: Mapping[str, Profile]) -> Profile:
     if node.writes:
         require_candidate(profile)
     try:
+        require_enrolled(roster, profile.name, node.capabilities)
         build_agent(profile, world.access)
     except AgentUnavailableError as error:
-        raise SetupProblem(str(error), code="AGENT_UNAVAILABLE", where=f"node {node.id} of the workflow") from None
+        text = f"{error} {instead_of(roster, error, node.capabilities)}".rstrip()
+        raise SetupProblem(text, code=error.code, where=f"node {node.id} of the workflow") from None
     return profile

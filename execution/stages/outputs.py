@@ -82,6 +82,7 @@ def plan_files(plan: Plan, secrets: Secrets) -> dict[str, bytes]:
         "checksSource": plan.checks_source,
         "prepare": _prepare(plan),
         **({"race": plan.config.race.model_dump(mode="json"), "waves": plan.waves} if plan.waves else {}),
+        **({"warnings": plan.warnings} if plan.warnings else {}),
         "plannedAt": plan.planned_ms,
     }
     return {
@@ -105,8 +106,10 @@ def _plan_page(plan: Plan) -> str:
     agents = "\n".join(f"- {profile.name} ({profile.type})" for profile in profiles.values())
     judges = "\n".join(f"- {profile.name} ({profile.type})" for profile in plan.reviewers.values())
     reviewers = f"## Reviewers\n\n{judges}\n\n" if judges else ""
+    notes = "".join(f"- {warning}\n" for warning in plan.warnings)
+    told = f"## Notes\n\n{notes}\n" if notes else ""
     return (
-        f"# Plan of {plan.workflow}\n\nBase commit `{plan.base_commit}`.\n\n## Agents\n\n{agents}\n\n{reviewers}"
+        f"# Plan of {plan.workflow}\n\nBase commit `{plan.base_commit}`.\n\n## Agents\n\n{agents}\n\n{reviewers}{told}"
         f"## Checks\n\n{plan.checks_source}\n\n{checks}\n\n## Graph\n\n```mermaid\n{mermaid(plan.graph)}\n```\n"
     )
 

@@ -17,6 +17,7 @@ from execution.breaker import COOL_MS, FAILURES_MAX, Breakers, breaker_of
 from execution.capture import settled
 from execution.checks import detect
 from execution.config import CONFIG_PATH, Check, Config, load_config
+from execution.enrolment import Staff, enrolled, require_enrolled
 from execution.gitcmd import GitError, run_git
 from execution.panel import panel, policy_warnings, require_candidate
 from execution.policies import load_policy, policy_at, require_request
@@ -31,10 +32,11 @@ from execution.waves import price_of, require_unreviewed, waves_of
 from execution.workflowfile import WorkflowFile
 from execution.world import World
 from execution.yamlfile import ConfigError
-from governance.codes import RefusedError
+from governance.codes import ReasonCode, RefusedError
 from governance.graph import Graph, race
 from governance.intent import Intent
 from governance.mandate import Mandate, issue
+from governance.nodes import CANDIDATE_CAPABILITIES
 from governance.shortening import shortened
 from governance.states import RunState
 from governance.trust.lineage import PUBLISH
@@ -97,8 +99,9 @@ def _make(world: World, run: Run, git_dir: Path) -> Plan:
         raise SetupProblem(str(error), code="CONFIG_INVALID") from None
     checks, source = _checks(config, paths)
     asked = asked_workflow(run, config, git_dir, base)
-    parts = _flow_parts(world, run, asked.workflow, known) if asked else None
-    parts = parts or _race_parts(world, run, config, known, asked)
+    staff = Staff(known, enrolled(world, run, known.values()))
+    parts = _flow_parts(world, run, asked.workflow, staff) if asked else None
+    parts = parts or _race_parts(world, run, config, staff, asked)
     workflow = unique_workflow(git_dir, run.workflow)
     intent = Intent(
         workflow=workflow,
@@ -151,11 +154,12 @@ def _walls(world: World) -> tuple[str, ...]:
     return (unconfined.WARNING,) if world.sandbox.name == unconfined.NAME else ()
 
 
-def _race_parts(world: World, run: Run, config: Config, known: dict[str, Profile], asked: WorkflowFile | None) -> Parts:
+def _race_parts(world: World, run: Run, config: Config, staff: Staff, asked: WorkflowFile | None) -> Parts:
     contest = asked.workflow if asked is not None and isinstance(asked.workflow, Contest) else None
     names = run.agents or (contest.agents if contest else config.agents)
-    profiles, warnings = _line_up(world, run, names, known)
-    reviewers, unheard = panel(contest.reviewers if contest else config.review.reviewers, known, world.access)
+    profiles, warnings = _line_up(world, run, names, staff)
+    asked_for_votes = contest.reviewers if contest else config.review.reviewers
+    reviewers, unheard = panel(asked_for_votes, staff.known, world.access, staff.roster)
     graph = race(run.id, [profile.name for profile in profiles], [profile.name for profile in reviewers])
     return Parts(
         graph=graph,
@@ -165,7 +169,7 @@ def _race_parts(world: World, run: Run, config: Config, known: dict[str, Profile
     )
 
 
-def _flow_parts(world: World, run: Run, workflow: AnyWorkflow, known: dict[str, Profile]) -> Parts | None:
+def _flow_parts(world: World, run: Run, workflow: AnyWorkflow, staff: Staff) -> Parts | None:
     if isinstance(workflow, Contest):
         return None
     if run.agents:
@@ -174,7 +178,7 @@ def _flow_parts(world: World, run: Run, workflow: AnyWorkflow, known: dict[str, 
             code="CONFIG_INVALID",
             where="--agents, or the workflow",
         )
-    return cast_flow(world, workflow.graph(run.id), known)
+    return cast_flow(world, workflow.graph(run.id), staff.known, staff.roster)
 
 
 def _waits_ms(run: Run, config: Config, parts: Parts, limits: Mapping[str, Limits]) -> int:
@@ -199,9 +203,7 @@ def _checks(config: Config, paths: tuple[str, ...]) -> tuple[tuple[Check, ...], 
     return detect(path for path in paths if path)
 
 
-def _line_up(
-    world: World, run: Run, names: tuple[str, ...], known: dict[str, Profile]
-) -> tuple[list[Profile], tuple[str, ...]]:
+def _line_up(world: World, run: Run, names: tuple[str, ...], staff: Staff) -> tuple[list[Profile], tuple[str, ...]]:
     """The profiles that can run, and warnings: what each of them was granted, and why the others cannot.
 
     An agent asked for by name must be available; one that the configuration lists may sit out with a warning, as long
@@ -210,26 +212,35 @@ def _line_up(
     if len(names) > AGENTS_MAX or len(set(names)) != len(names):
         raise SetupProblem(f"agents: at most {AGENTS_MAX}, each once; found {', '.join(names)}", code="CONFIG_INVALID")
     ready: list[Profile] = []
-    missing: list[str] = []
+    missing: list[AgentUnavailableError] = []
     told: list[str] = []
     for name in names:
-        if name not in known:
-            choice = ", ".join(sorted(known))
+        if name not in staff.known:
+            choice = ", ".join(sorted(staff.known))
             raise SetupProblem(f"no agent is called {name!r}; known agents: {choice}", code="AGENT_UNKNOWN")
+        profile = staff.known[name]
         try:
-            require_candidate(known[name])
-            build_agent(known[name], world.access)
-            _sit_out(world, run, known[name])
+            require_candidate(profile)
+            require_enrolled(staff.roster, name, CANDIDATE_CAPABILITIES)
+            build_agent(profile, world.access)
+            _sit_out(world, run, profile)
         except AgentUnavailableError as error:
-            if run.agents:
-                raise SetupProblem(str(error), code="AGENT_UNAVAILABLE") from None
-            missing.append(str(error))
+            missing.append(error)
         else:
-            ready.append(known[name])
-            told.extend(grants(known[name], world.access))
+            ready.append(profile)
+            told.extend(grants(profile, world.access))
+    if missing and (run.agents or not ready):
+        raise _nobody(missing)
     if not ready:
-        raise SetupProblem(" ".join(missing) or "no agents are configured", code="AGENT_UNAVAILABLE")
-    return ready, (*missing, *told)
+        raise SetupProblem("no agents are configured", code="AGENT_UNAVAILABLE")
+    return ready, (*map(str, missing), *told)
+
+
+def _nobody(missing: list[AgentUnavailableError]) -> SetupProblem:
+    """All that is in the way, under its code; under one for all when they differ."""
+    codes = {error.code for error in missing}
+    code = codes.pop() if len(codes) == 1 else ReasonCode.AGENT_UNAVAILABLE
+    return SetupProblem(" ".join(map(str, missing)), code=code)
 
 
 def _sit_out(world: World, run: Run, profile: Profile) -> None:

@@ -15,6 +15,7 @@ from execution.artifacts import (
     PLAN_RECORDED,
     POLICY,
     RECORDED,
+    REGISTER,
     SELECTION,
     CrossVotes,
     Dispatched,
@@ -48,6 +49,7 @@ from governance.policy.decide import Policy
 from governance.report import Verdict
 from governance.settlement import Outcome, Settlement, aggregate, race_outcome, settle
 from governance.states import RunState
+from governance.trust.records import Book
 from ledger.attestation import attest
 from ledger.entry import Draft
 from ledger.sequencer import Appended
@@ -93,6 +95,8 @@ async def record_plan(world: World, run_id: str) -> Receipt:
         trail.TRUST_FILE: trail.trust_file(book),
         POLICY_FILE: policy_file(policy),
     }
+    if (register := world.store.find(run_id, REGISTER, Book)) is not None:
+        files[trail.REGISTER_FILE] = trail.trust_file(register)
     appended = await world.forge(run).append(run, [draft], placed(plan.workflow, files))
     receipt = receipt_of(appended, draft.id)
     world.store.put(run_id, PLAN_RECORDED, PlanRecorded(receipt=receipt, recorded_ms=world.now_ms()))

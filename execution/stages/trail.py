@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from execution.records import AgentOutcome
 from execution.stages.outputs import Story
-from execution.trustbooks import AUDIT_FILE, TRUST_FILE
+from execution.trustbooks import AUDIT_FILE, REGISTER_FILE, TRUST_FILE
 from governance.entry_types import EntryType
 from governance.events import NodeEvent
 from governance.mandate import Mandate
@@ -21,11 +21,11 @@ from ledger import canonical
 from ledger.keys import Signer
 from scoring.selection import Selection
 
-__all__ = ["AUDIT_FILE", "TRUST_FILE", "audit_file", "delegated", "trust_file"]
+__all__ = ["AUDIT_FILE", "REGISTER_FILE", "TRUST_FILE", "audit_file", "delegated", "trust_file"]
 
 
 def trust_file(book: Book) -> bytes:
-    """`trust.json`: everything that the run's acts rest on, signatures included."""
+    """`trust.json`: everything that the run's acts rest on, signatures included; and the same of `agents.json`."""
     return canonical.encode(book.model_dump(mode="json")) + b"\n"
 
 

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 
 from governance.mandate import Mandate
 from governance.nodes import Capability
+from governance.trust.chain import in_force
 from governance.trust.constraints import BUDGET, MAXIMUM, PATHS, REQUIRED, Constraint, Fact
 from governance.trust.envelope import Envelope
 from governance.trust.operations import Party, Terms, delegate, establish, found
-from governance.trust.records import Book
+from governance.trust.records import Book, Revocation, public_key
+from governance.trust.registry import register
 from governance.trust.verify import Act
 from ledger.keys import Signer
 
@@ -87,6 +89,24 @@ def draw_up(signer: Signer, requester: str, mandates: Sequence[Mandate], now_ms:
         who, part = agent(signer, mandate), _terms(mandate)
         book, _ = delegate(book, optr, who.name, who.key, part, now_ms=now_ms, parent=given.id)
     return book
+
+
+def enrol(signer: Signer, held: Mapping[str, Sequence[str]], revocations: Sequence[Revocation], now_ms: int) -> Book:
+    """The installation's register of agents: what each may do at most, signed, before any run asks for it.
+
+    Args:
+        signer: the installation's key.
+        held: capabilities by the agent's name; none of them registers nobody.
+        revocations: what was taken back up to now.
+        now_ms: milliseconds since the epoch.
+    """
+    root, expires_ms = authority(signer), now_ms + RUN_LASTS_MS
+    book = found(root)
+    for name, capabilities in sorted(held.items()):
+        actor = f"agent:{name}"
+        key = public_key(signer.derive(actor))
+        book = register(book, root, actor, key, capabilities, now_ms=now_ms, expires_ms=expires_ms)
+    return book.model_copy(update={"revocations": tuple(in_force(revocations).values())})
 
 
 def agent_act(signer: Signer, mandate: Mandate, capability: str, spent: Mapping[str, Fact]) -> Act:

@@ -22,6 +22,7 @@ class TrustStatus:
         envelope: what binds it, everything that was granted taken together.
         grants: ids of the records that stand.
         reason: why nothing stands; empty when something does.
+        code: that reason's code; None when something does.
     """
 
     actor: str
@@ -30,6 +31,7 @@ class TrustStatus:
     envelope: Envelope = field(default_factory=Envelope)
     grants: tuple[str, ...] = ()
     reason: str = ""
+    code: ReasonCode | None = None
 
 
 def register(  # noqa: PLR0913 - what an attestation binds
@@ -97,8 +99,12 @@ def status_of(book: Book, actor: str, now_ms: int) -> TrustStatus:
         for record in _records(book, actor):
             _checked(book, record, now_ms)
     except RefusedError as refused:
-        return TrustStatus(actor, trusted=False, reason=str(refused))
-    return TrustStatus(actor, trusted=False, reason=f"{ReasonCode.TRUST_UNKNOWN}: nothing was ever granted to it")
+        return _distrusted(actor, refused)
+    return _distrusted(actor, RefusedError(ReasonCode.TRUST_UNKNOWN, "nothing was ever granted to it"))
+
+
+def _distrusted(actor: str, refused: RefusedError) -> TrustStatus:
+    return TrustStatus(actor, trusted=False, reason=str(refused), code=refused.code)
 
 
 def actors(book: Book) -> frozenset[str]:

@@ -6,6 +6,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from execution.trustbooks import read_books
+from governance.entry_types import NodeState
+from governance.events import replay
 from tests.e2e.service import Lake, Place, Service, eventually, racing
 
 NAP = "977.31"
@@ -63,11 +68,39 @@ def test_an_agent_that_is_revoked_at_work_loses_this_run_and_the_next(
     place.say(issue, "/optr cancel")
     place.heard(issue, "closed: **cancelled**")
     place.label(issue)
-    place.heard_all(issue, f"issue-{issue}.2", "waits for a human")
+    place.heard_all(issue, f"issue-{issue}.2", "waits for a human", "is not planned")
     after = place.lake()
-    assert violations(after, f"issue-{issue}.2", "sleeper") == ["TRUST_REVOKED"]
+    planned = json.loads((after.workflow(f"issue-{issue}.2") / "plan.json").read_text())
+    assert [node["agent"] for node in planned["graph"]["nodes"] if node["agent"]] == ["regex-order"]
+    assert "Agent 'sleeper' is not planned (TRUST_REVOKED)" in planned["warnings"][0]
     assert after.types().count("TRUST_REVOKED") == 1
     after.verified()
+
+
+@pytest.mark.covers("F5.14", "F5.31")
+def test_an_agent_that_is_revoked_while_its_plan_waits_is_never_dispatched(
+    service: Service, sample: dict[str, bytes]
+) -> None:
+    files = racing(sample, "regex-order", "idler", idler=["true"])
+    place: Place = service.settle({**files, ".github/optr.yml": files[".github/optr.yml"] + ASKING})
+    issue = place.ask()
+    place.heard(issue, "**awaiting approval**")
+    place.say(issue, "/optr revoke agent idler", place.human("root", "admin"))
+    place.heard_all(issue, "is revoked from now on", "`idler` may do nothing more")
+    place.say(issue, "/optr approve", place.human("grace"))
+    place.opened(issue)
+    lake, workflow = place.lake(), f"issue-{issue}"
+    assert violations(lake, workflow, "idler") == ["TRUST_REVOKED"]
+    events = (lake.workflow(workflow) / "events.jsonl").read_bytes()
+    assert replay(events)["A2"] is NodeState.FAILED
+    assert [event["type"] for event in map(json.loads, events.splitlines()) if event.get("node") == "A2"] == [
+        "SUB_PAC_ISSUED",
+        "DISPATCH_REVOKED",
+        "BER_AGENT_FAILED",
+        "PDO_AGENT_FINALIZED",
+    ]
+    denied = read_books(lake.path / ".git")[0].trail[1]
+    assert (denied.actor, denied.result, denied.code, denied.grant) == ("agent:idler", "denied", "TRUST_REVOKED", "")
 
 
 def test_a_person_who_is_revoked_ends_the_run_that_waits_until_trust_is_given_back(

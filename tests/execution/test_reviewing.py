@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from execution.agents.profiles import Approval, Profile, Role, load_profiles
 from execution.agents.reviewer import Case, build_reviewer
 from execution.agents.verdict import ANSWER_FORM, parse_answer
 from execution.config import Review, load_config
+from execution.enrolment import capabilities_of
 from execution.models.conversation import Conversation, open_conversation
 from execution.models.errors import ModelError, ModelErrorKind
 from execution.models.registry import Driver, load_registry
@@ -23,6 +24,11 @@ from execution.records import Limits
 from execution.reviews import Ballot, Complexity, NoVote, Vote, VoteKind, kind_of, ruled, shuffled
 from execution.yamlfile import ConfigError
 from governance.graph import Capability
+from governance.trust.lineage import authority, enrol
+from governance.trust.operations import revocation
+from governance.trust.records import RevocationKind
+from governance.trust.roster import Roster
+from ledger.keys import Signer
 from scoring.evidence import DiffFacts, Evidence, Reason
 
 MODELS = {
@@ -56,6 +62,7 @@ CASES = tuple(
     for n in range(2)
 )
 FENCE = "f" * 24
+SIGNER = Signer("optr.local/r", bytes(32))
 
 
 def turn(**changes: Any) -> RecordedTurn:
@@ -269,12 +276,24 @@ def profile(**members: Any) -> Profile:
     return Profile.model_validate({"name": "tool", "type": "openai-codex", "model": "gpt-6.1-sol"} | members)
 
 
+def everybody(known: Mapping[str, Profile], *revoked: str) -> Roster:
+    taken = [revocation(authority(SIGNER), RevocationKind.AGENT, name, by="eve", now_ms=1) for name in revoked]
+    return Roster(enrol(SIGNER, {name: capabilities_of(one) for name, one in known.items()}, taken, 1), "run", 2)
+
+
+def test_a_reviewer_that_is_not_trusted_any_more_casts_no_votes() -> None:
+    known = load_profiles({})
+    ready, warnings = panel(["claude"], known, ModelAccess(KEYS), everybody(known, "claude"))
+    assert ready == []
+    assert warnings[0].startswith("Reviewer 'claude' casts no votes. Agent 'claude' is not planned (TRUST_REVOKED)")
+
+
 def test_the_panel_is_made_of_reviewers_that_can_be_asked() -> None:
     known = load_profiles({})
-    ready, warnings = panel(["claude"], known, ModelAccess(KEYS))
+    ready, warnings = panel(["claude"], known, ModelAccess(KEYS), everybody(known))
     assert [one.name for one in ready] == ["claude"]
     assert warnings == ()
-    ready, warnings = panel(["claude"], known, ModelAccess({}))
+    ready, warnings = panel(["claude"], known, ModelAccess({}), everybody(known))
     assert ready == []
     assert "Reviewer 'claude' casts no votes" in warnings[0]
     assert "ANTHROPIC_API_KEY" in warnings[0]
@@ -289,7 +308,7 @@ def test_the_panel_is_made_of_reviewers_that_can_be_asked() -> None:
 )
 def test_a_reviewer_that_is_none_is_a_mistake_of_the_configuration(name: str, code: str, words: str) -> None:
     with pytest.raises(SetupProblem, match=words) as error:
-        panel([name], load_profiles({}), ModelAccess(KEYS))
+        panel([name], load_profiles({}), ModelAccess(KEYS), everybody(load_profiles({})))
     assert error.value.code == code
 
 
