@@ -65,12 +65,35 @@ class TakenError(RuntimeError):
     """Another run has that name in its repository: somebody else was faster."""
 
 
+class OtherTablesError(RuntimeError):
+    """The database's tables are those of another version of OPTR; nothing was changed."""
+
+
 def make_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:
-    """Make the tables that are missing; several processes may do so at once."""
+    """Make the tables that are missing; several processes may do so at once.
+
+    Raises:
+        OtherTablesError: one that is there has other columns than ours: writing to it would fail halfway through a run.
+    """
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES_LOCK)))
         metadata.create_all(connection)
+        found = sa.inspect(connection)
+        for table in metadata.tables.values():
+            ours, theirs = set(table.columns.keys()), {column["name"] for column in found.get_columns(table.name)}
+            if ours != theirs:
+                raise OtherTablesError(_difference(engine, table.name, missing=ours - theirs, unknown=theirs - ours))
+
+
+def _difference(engine: sa.Engine, table: str, *, missing: set[str], unknown: set[str]) -> str:
+    kinds = {"lacks": sorted(missing), "has also": sorted(unknown)}
+    said = " and ".join(f"{verb} {', '.join(names)}" for verb, names in kinds.items() if names)
+    where = engine.url.render_as_string(hide_password=True)
+    return (
+        f"{where} was made by another version of OPTR: its table {table} {said}. Nothing was changed. "
+        "Start the version that made it; or restore a backup of this version's; or give another, empty database"
+    )
 
 
 class Store:
@@ -79,6 +102,9 @@ class Store:
     Args:
         url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
         lasting: False for a database that goes with its process: no write waits for the disk.
+
+    Raises:
+        OtherTablesError: another version made the database.
     """
 
     def __init__(self, url: str, *, lasting: bool = True) -> None:
@@ -86,7 +112,11 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _durable_sqlite if lasting else _passing_sqlite)
             sa.event.listen(self._engine, "begin", _begin_immediately)
-        make_tables(self._engine, _METADATA)
+        try:
+            make_tables(self._engine, _METADATA)
+        except BaseException:
+            self._engine.dispose()
+            raise
 
     @property
     def database(self) -> sa.Engine:

@@ -121,9 +121,10 @@ def _families() -> Iterable[tuple[type[Exception], ExitCode]]:
     from execution.agents.build import AgentSettingError, AgentUnavailableError  # noqa: PLC0415
     from execution.engine import EngineBusyError  # noqa: PLC0415
     from execution.sandbox import SandboxError  # noqa: PLC0415
+    from execution.store import OtherTablesError  # noqa: PLC0415
     from ledger.errors import LedgerError  # noqa: PLC0415
 
-    theirs = (AgentUnavailableError, AgentSettingError, AppKeyError, EngineBusyError)
+    theirs = (AgentUnavailableError, AgentSettingError, AppKeyError, EngineBusyError, OtherTablesError)
     yield from ((family, ExitCode.USAGE) for family in theirs)
     yield from ((family, ExitCode.INFRASTRUCTURE) for family in (SandboxError, LedgerError))
 

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from execution.config import Scoring
 from execution.runs import Run, Source
-from execution.store import Store, StoredCheckpoints, TakenError
+from execution.store import OtherTablesError, Store, StoredCheckpoints, TakenError
 from governance.states import IllegalTransitionError, RunOutcome, RunState
 
 
@@ -157,6 +158,27 @@ def test_of_many_that_write_at_once_one_stands(store: Store) -> None:
     checkpoints = StoredCheckpoints(store)
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(lambda n: checkpoints.swap("o", None, b"%d" % n), range(16))) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ALTER TABLE optr_runs ADD COLUMN priority INTEGER", "optr_runs has also priority"),
+        ("ALTER TABLE optr_runs DROP COLUMN closed", "optr_runs lacks closed"),
+        ("ALTER TABLE optr_tokens RENAME COLUMN consumer TO holder", "optr_tokens lacks consumer and has also holder"),
+    ],
+)
+def test_another_versions_database_is_refused_and_left_as_it_is(state_url: str, change: str, said: str) -> None:
+    first = Store(state_url)
+    first.add(a_run())
+    with first.database.begin() as connection:
+        connection.execute(sa.text(change))
+    with pytest.raises(OtherTablesError, match=said) as caught:
+        Store(state_url)
+    assert "optr-test-word" not in str(caught.value)
+    with first.database.begin() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM optr_runs")).scalar() == 1
+    first.close()
 
 
 def test_many_processes_may_make_the_tables_at_once(state_url: str) -> None:
