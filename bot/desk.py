@@ -3,8 +3,9 @@
 import asyncio
 
 from bot.github.errors import GitHubError
-from bot.ledgers import Ledgers, RecordedWinner
+from bot.ledgers import Ledgers
 from bot.ports import Purse
+from bot.recorded_winner import RecordedWinner
 from bot.trial_lines import Word
 from bot.trials import Trials
 from execution.artifacts import PLAN, Approved, Picked, Plan

@@ -15,9 +15,10 @@ from bot.github.newest import Newest
 from bot.github.objects import PullRequestObject, ReviewObject, read
 from bot.github.view import live_permission
 from bot.human_reviews import HumanReviews
-from bot.ledgers import Ledgers, RecordedWinner
+from bot.ledgers import Ledgers
 from bot.names import CHECK_GATE
 from bot.permissions import Permission
+from bot.recorded_winner import RecordedWinner
 from bot.render.budget import TITLE_CHARACTERS_MAX
 from bot.render.check_run import CheckRun, CheckStatus, Conclusion
 from bot.render.neutral import plain

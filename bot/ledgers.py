@@ -1,23 +1,21 @@
-"""One ledger per GitHub repository: its key, its sequencer, and what the gate asks of its record."""
+"""One ledger per GitHub repository: its keys, its sequencer, and our copy of its branch."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from bot.github.errors import GitHubError, GitHubErrorCode
 from bot.github.git import DATALAKE_REF, GitRemote, checked_repository, fetch_heads, push_commit
+from bot.recorded_winner import RecordedWinner, recorded_winner
 from execution.revocations import Revocations
 from execution.trustbooks import ledger_keys
-from governance.events import EntryType
 from governance.trust.records import Revocation
 from ledger.branch import GitDir
 from ledger.checkpoint import Checkpoint, parse_checkpoint
-from ledger.entry import Draft, Entry
+from ledger.entry import Draft
 from ledger.errors import LedgerError
-from ledger.faults import FaultFound
 from ledger.group import Group
 from ledger.keyring import KeyRing
 from ledger.keys import Signer
@@ -25,12 +23,9 @@ from ledger.note import Signature, VerifierKey
 from ledger.publication import CHECKPOINT_FILE
 from ledger.request import Request
 from ledger.rotation import Term, newest
-from ledger.scan import scan
 from ledger.sequencer import Appended, Sequencer
-from ledger.source import BranchSource
 from ledger.store import CheckpointStore
 from ledger.terms import terms_on
-from ledger.verify import verify_branch
 
 T = TypeVar("T")
 
@@ -42,25 +37,6 @@ ORIGIN = "optr/"  # in front of `owner/name`: what a ledger is called in its che
 def key_file(state: Path, name: str) -> Path:
     """Where the present key of `owner/name`'s ledger stands."""
     return state / LEDGERS / name / KEY_FILE
-
-
-@dataclass(frozen=True)
-class RecordedWinner:
-    """What the verified ledger says of a run.
-
-    Attributes:
-        problem: why the ledger does not verify, one sentence; None when it does.
-        tree: the recorded winner's tree; None when the run has no recorded winner.
-        size: lines in the ledger.
-        root: hex RFC 6962 root over them.
-        scores: of the ranked candidates, decimal strings by agent.
-    """
-
-    problem: str | None
-    tree: str | None = None
-    size: int = 0
-    root: str = ""
-    scores: Mapping[str, str] = field(default_factory=dict)
 
 
 class Ledgers:
@@ -237,20 +213,7 @@ class Ledgers:
         git_dir = await self._remote.fetch(installation, repository)
         keys = self.keys(repository)
         async with self._remote.lock(repository):
-            return await asyncio.to_thread(self._judge, git_dir, keys.signer, run)
-
-    def _judge(self, git_dir: Path, signer: Signer, run: str) -> RecordedWinner:
-        try:
-            remembered = self._checkpoints.load(signer.origin)
-            if remembered is None:
-                return RecordedWinner(f"nothing is remembered of {signer.origin}")
-            found = verify_branch(git_dir, DATALAKE_REF, trusted=str(signer.vkey), remembered=remembered)
-            if found.problem is not None:
-                return RecordedWinner(f"{found.problem.detail}; {found.problem.implies}")
-            tree, scores = _winner(git_dir, run)
-            return RecordedWinner(None, tree, found.entries, found.root, scores)
-        except (LedgerError, FaultFound) as error:
-            return RecordedWinner(str(error))
+            return await asyncio.to_thread(recorded_winner, git_dir, keys.signer, self._checkpoints, run)
 
     def _publisher(self, repository: str) -> "_Publisher":
         if repository not in self._publishers:
@@ -290,30 +253,3 @@ class _Publisher:
             self.fetch()
             return False
         return True
-
-
-def _winner(git_dir: Path, run: str) -> tuple[str | None, dict[str, str]]:
-    """The winner's tree, a person's pick before the selection's, and the scores; the branch has been verified."""
-    wanted, override = f"{run}/{EntryType.OPTR_SELECTED}", f"{run}/{EntryType.OPTR_PICKED}/"
-    picked: list[str] = []
-    trees: list[str] = []
-    scores: dict[str, str] = {}
-
-    def read(entry: Entry, _full: object, _chain: object) -> None:
-        if entry.id.startswith(override) and isinstance(tree := entry.record.get("tree"), str):
-            picked.append(tree)
-        # After a correction the line's id ends with its number; a run has one selection all the same.
-        if (entry.id == wanted or entry.id.startswith(f"{wanted}/")) and isinstance(
-            tree := entry.record.get("tree"), str
-        ):
-            trees.append(tree)
-            listed = entry.record.get("scores")
-            if isinstance(listed, dict):
-                scores.update({agent: score for agent, score in listed.items() if isinstance(score, str)})
-
-    repository = GitDir(git_dir)
-    tip = repository.tip(DATALAKE_REF)
-    if tip is not None:
-        scan(BranchSource(repository, tip), read)
-    selected = trees[0] if len(trees) == 1 else None
-    return (picked[-1] if picked and selected else selected), scores

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from weakref import WeakValueDictionary
 
-from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
+from bot.recorded_winner import RecordedWinner
 from bot.trial_lines import Word
 from execution.artifacts import Approved, Picked, Plan
 from execution.result import RunResult

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.ledgers import RecordedWinner
 from bot.permissions import Permission
 from bot.ports import Context, Purse, Reaction
+from bot.recorded_winner import RecordedWinner
 from bot.trial_lines import Word
 from execution.artifacts import Approved, Picked, Plan
 from execution.problems import RunProblem
