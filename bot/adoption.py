@@ -1,12 +1,23 @@
 """Taking ledgers as they stand when the state that wrote them last is lost: an operator's deliberate act, recorded."""
 
+import asyncio
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+import aiohttp
+
+from bot.endpoints import LOCK_FILE, github_settings, state_url
 from bot.github.errors import GitHubError
-from bot.github.survey import Place
+from bot.github.git import GitRemote
+from bot.github.installations import Installations
+from bot.github.survey import Place, Survey
 from bot.ledgers import ORIGIN, Ledgers
+from bot.settings import Settings
 from bot.standing import Books, Whereabouts, known_places
+from execution.engine import exclusive
+from execution.store import Store, StoredCheckpoints
 from governance.entry_types import EntryType
 from ledger.checkpoint import parse_checkpoint
 from ledger.entry import Draft
@@ -30,6 +41,32 @@ class Adopted:
     before: int
     after: int
     problem: str = ""
+
+
+async def adopt_ledgers(settings: Settings) -> list[Adopted]:
+    """Take the ledgers as they stand, while no App works with this state.
+
+    Raises:
+        EngineBusyError: one does.
+        AppKeyError: the private key cannot sign.
+        GitHubError: GitHub did not say where the App is installed.
+    """
+    with nullcontext() if settings.database_url else exclusive(settings.state / LOCK_FILE):
+        store = Store(state_url(settings))
+        try:
+            async with aiohttp.ClientSession() as session:
+                installations = Installations(session, github_settings(settings), time.time, asyncio.sleep)
+                memory = StoredCheckpoints(store)
+                looking, writing = (
+                    Ledgers(settings.state, GitRemote(settings.state, settings.github_url, token), memory)
+                    for token in (installations.reading_token, installations.git_token)
+                )
+                try:
+                    return await adopt_all(Books(looking, memory), writing, Survey(installations), time.time)
+                finally:
+                    await installations.revoke()
+        finally:
+            store.close()
 
 
 async def adopt_all(

@@ -6,17 +6,17 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 
-from bot.adoption import Adopted, adopt_all
 from bot.afterwards import Afterwards, Chore
 from bot.anchors import Anchors
 from bot.brakes import Brakes
 from bot.cosigning import Cosigning, asked_policy
 from bot.desk import RecordDesk
+from bot.endpoints import LOCK_FILE, MILLISECONDS, engine_url, github_settings, state_url
 from bot.errors import OptrError
 from bot.forge import GitHubForge
 from bot.gate_check import GitHubGate
@@ -25,7 +25,7 @@ from bot.github.comments import Comments
 from bot.github.copilot import CopilotGitHub
 from bot.github.git import GitRemote
 from bot.github.hooks import AppHooks
-from bot.github.installations import GitHubSettings, Installations
+from bot.github.installations import Installations
 from bot.github.survey import Survey
 from bot.github.view import InstallationView
 from bot.handlers import all_handlers
@@ -45,7 +45,7 @@ from bot.settings_table import Anchoring
 from bot.standing import Books, require_last_state
 from bot.trials import Trials
 from execution.agents.build import ModelAccess
-from execution.engine import Engine, exclusive
+from execution.engine import Engine
 from execution.leases import Leases
 from execution.prepared_cache import open_cache
 from execution.sandbox import SandboxError
@@ -56,12 +56,8 @@ from execution.upkeep import Upkeep
 from execution.whose import working_for
 from execution.world import World
 
-STATE_FILE = "state.db"
-ENGINE_FILE = "engine.db"
-LOCK_FILE = "lock"
 START = "start"  # whose tokens those of the first look are
 TURNS_DIRECTORY = "turns"
-MILLISECONDS = 1000
 
 
 @asynccontextmanager
@@ -72,7 +68,7 @@ async def assemble(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         OptrError: no sandbox works here, or the witnesses' policy cannot be used.
         AppKeyError: the private key cannot sign.
     """
-    store = Store(_url(settings, STATE_FILE))
+    store = Store(state_url(settings))
     try:
         async with _scratch(settings.state) as scratch, aiohttp.ClientSession() as session:
             router = all_handlers()
@@ -158,7 +154,7 @@ class App:
         lock = None if self._settings.database_url else self._settings.state / LOCK_FILE
         engine = Engine(
             world,
-            _url(self._settings, ENGINE_FILE),
+            engine_url(self._settings),
             lock,
             self._on_delivery,
             _leases(self._settings, self._store),
@@ -242,56 +238,6 @@ class App:
         if self._dispatcher is None:
             raise RuntimeError("a delivery was handed over before the App was ready")
         await self._dispatcher.on_delivery(guid, event, payload)
-
-
-async def adopt_ledgers(settings: Settings) -> list[Adopted]:
-    """Take the ledgers as they stand, while no App works with this state.
-
-    Raises:
-        EngineBusyError: one does.
-        AppKeyError: the private key cannot sign.
-        GitHubError: GitHub did not say where the App is installed.
-    """
-    with nullcontext() if settings.database_url else exclusive(settings.state / LOCK_FILE):
-        store = Store(_url(settings, STATE_FILE))
-        try:
-            async with aiohttp.ClientSession() as session:
-                installations = Installations(session, github_settings(settings), time.time, asyncio.sleep)
-                memory = StoredCheckpoints(store)
-                looking, writing = (
-                    Ledgers(settings.state, GitRemote(settings.state, settings.github_url, token), memory)
-                    for token in (installations.reading_token, installations.git_token)
-                )
-                try:
-                    return await adopt_all(Books(looking, memory), writing, Survey(installations), time.time)
-                finally:
-                    await installations.revoke()
-        finally:
-            store.close()
-
-
-def github_settings(settings: Settings) -> GitHubSettings:
-    """Where GitHub is and who we are there, out of the settings."""
-    return GitHubSettings(
-        app_id=str(settings.app_id),
-        private_key=settings.private_key.get_secret_value(),
-        api_url=settings.github_api,
-        web_url=settings.github_url,
-        timeout_s=settings.github_timeout_ms / MILLISECONDS,
-        write_interval_s=settings.write_interval_ms / MILLISECONDS,
-    )
-
-
-def _url(settings: Settings, file: str) -> str:
-    return database_url(settings) or f"sqlite:///{settings.state / file}"
-
-
-def database_url(settings: Settings) -> str | None:
-    """The PostgreSQL database as SQLAlchemy wants it named; None for SQLite."""
-    if settings.database_url is None:
-        return None
-    _, _, rest = settings.database_url.get_secret_value().partition("://")
-    return f"postgresql+psycopg://{rest}"
 
 
 @asynccontextmanager

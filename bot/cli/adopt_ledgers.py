@@ -29,8 +29,8 @@ def adopt_ledgers(*, json: Json = False, verbose: Verbose = False) -> ExitCode:
     Ends with 0 when every ledger is taken or needed not be, otherwise with 20.
     """
     del verbose  # read by `bot.cli.app.run`
-    from bot.settings import Settings  # noqa: PLC0415 - `--help` must not wait for it
-    from bot.wiring import adopt_ledgers as adopt  # noqa: PLC0415
+    from bot.adoption import adopt_ledgers as adopt  # noqa: PLC0415 - `--help` must not wait for it
+    from bot.settings import Settings  # noqa: PLC0415
 
     made = asyncio.run(adopt(Settings.from_environ(os.environ)))
     if json:

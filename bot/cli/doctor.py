@@ -91,9 +91,9 @@ async def _here(settings: "LocalSettings", environ: Mapping[str, str]) -> AsyncI
     from bot.doctor import machine  # noqa: PLC0415
     from bot.doctor.finding import failed  # noqa: PLC0415
     from bot.doctor.witnesses import witnesses  # noqa: PLC0415
+    from bot.endpoints import database_url  # noqa: PLC0415
     from bot.models_file import operator_registry  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
-    from bot.wiring import database_url  # noqa: PLC0415
     from execution.problems import SetupProblem  # noqa: PLC0415
 
     yield machine.state_directory(settings.state)
@@ -117,9 +117,9 @@ async def _there(settings: "Settings") -> AsyncIterator["Finding"]:
 
     from bot.doctor import github  # noqa: PLC0415
     from bot.doctor.finding import failed  # noqa: PLC0415
+    from bot.endpoints import github_settings  # noqa: PLC0415
     from bot.github.installations import Installations  # noqa: PLC0415
     from bot.github.tokens import AppKeyError  # noqa: PLC0415
-    from bot.wiring import github_settings  # noqa: PLC0415
 
     async with aiohttp.ClientSession() as session:
         yield await github.clock(session, settings.github_api, time.time)
