@@ -93,8 +93,10 @@ class GitHubGate:
         await self._checks.put(client, run.repository, gate_check(run.id, checked_commit(head), decision))
         return decision
 
-    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any]) -> None:
+    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any], before: str = "") -> None:
         """Judge those of `runs` again that somebody else's pull request is a sibling of, or may no longer be.
+
+        `before` is the head that a push replaced, if that is what happened.
 
         Raises:
             GitHubError: a check could not be set.
@@ -103,14 +105,18 @@ class GitHubGate:
         for run in runs:
             client = self._installations.client(run.installation, run.repository)
             trees = Trees(client, run.repository, self._remote.path(run.repository))
-            if issue_of(other.head.ref) == str(run.issue) or await trees.of(other.head.sha) == run.head_tree:
+            known = [await trees.of(head) for head in (other.head.sha, before) if head]
+            if issue_of(other.head.ref) == str(run.issue) or run.head_tree in known:
                 await self.judge(run, run.pull_request)
 
     async def pass_over(self, installation: int, repository: str, base: str, head: str) -> bool:
         """Say on the head of somebody's own pull request that there is nothing to judge, where a rule waits for that.
 
+        Not on a commit that the gate has judged for a pull request of ours: a check stands on a commit, and whoever
+        brought that commit into a pull request of their own would turn ours green.
+
         Returns:
-            Whether the branch's rules require the gate.
+            Whether it was said: the branch's rules require the gate, and it judges the commit for nobody.
 
         Raises:
             GitHubError: the check could not be set.
@@ -120,8 +126,10 @@ class GitHubGate:
         rules = await client.getitem(path, {"branch": base})
         if not requires_gate(rules):
             return False
-        copy = self._signed(repository)
-        await self._checks.put(client, repository, nothing_to_judge(checked_commit(head), copy))
+        check = nothing_to_judge(checked_commit(head), self._signed(repository))
+        if await self._checks.has_others(client, repository, check):
+            return False
+        await self._checks.put(client, repository, check)
         return True
 
     async def _facts(self, client: GitHubClient, run: Run, pull_request: PullRequestObject) -> GateFacts:

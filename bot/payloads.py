@@ -185,9 +185,10 @@ class IssueCommented(IssueEvent):
 
 
 class PullRequestEvent(Event):
-    """`pull_request.*` and `pull_request_review.*`."""
+    """`pull_request.*` and `pull_request_review.*`; `before` is the head that a push replaced, with `synchronize`."""
 
     pull_request: PullRequest
+    before: str = ""
 
 
 class MergeGroup(Part):

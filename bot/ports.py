@@ -150,8 +150,8 @@ class Groups(Protocol):
         """Judge a pull request and say so on a merge group's head."""
         ...
 
-    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any]) -> None:
-        """Judge those runs again that somebody else's pull request is a sibling of."""
+    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any], before: str = "") -> None:
+        """Judge those runs again that somebody else's pull request is a sibling of, or was with the head `before`."""
         ...
 
     async def pass_over(self, installation: int, repository: str, base: str, head: str) -> bool:

@@ -32,6 +32,7 @@ from bot.trial_lines import (
 )
 from execution.foreign import Trial, TrialError, try_commit
 from execution.problems import SetupProblem
+from execution.whose import working_for
 from execution.world import World
 from ledger.entry import Draft
 from ledger.errors import LedgerRefusedError
@@ -80,11 +81,14 @@ class Trials:
             return obstacle or BUSY
         try:
             async with self._places:
-                return await self._run(word, obstacle)
+                with working_for(word.key):
+                    return await self._run(word, obstacle)
         except LedgerRefusedError as refused:
             why = f"it could not be recorded ({sentence(str(refused))})"
             await self._show(word, not_tried(word.head, word.by, why))
             return f"The ledger refuses: {why}, so nothing of it counts. `optr doctor` says more."
+        finally:
+            await self._installations.revoke(word.key)
 
     async def _run(self, word: Word, obstacle: str) -> str:
         ended = self._world.store.find(word.key, ENDED, Ended)
@@ -114,6 +118,7 @@ class Trials:
         head = checked_commit(word.head)
         await self._show(word, underway(head, word.by))
         git_dir = await self._remote.fetch_pull(word.installation, word.repository, word.pull_request)
+        await self._installations.revoke(word.key)  # while it runs, no token that its word brought about is alive
         try:
             trial = await try_commit(self._world, git_dir, word.repository, word.base, head)
         except (TrialError, SetupProblem) as error:

@@ -1,6 +1,6 @@
 """Check runs, each found by our own key, edited in place, and left alone when nothing changed."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from cachetools import LRUCache
 
@@ -58,15 +58,32 @@ class CheckRuns:
         self._shown[key] = wanted, found.html_url or ""
         return found.html_url or ""
 
+    async def has_others(self, client: GitHubClient, repository: str, wanted: CheckRun) -> bool:
+        """Whether a check run of ours with that name stands on the same commit under another key.
+
+        GitHub's rules look at the newest of them all, whoever it was meant for.
+
+        Raises:
+            GitHubError: nobody can say.
+        """
+        found = [one async for one in self._on(client, repository, wanted)]
+        return any(one.external_id != wanted.external_id for one in found)
+
     async def _find(self, client: GitHubClient, repository: str, wanted: CheckRun) -> CheckRunObject | None:
+        async for found in self._on(client, repository, wanted):
+            if found.external_id == wanted.external_id:
+                return found
+        return None
+
+    async def _on(self, client: GitHubClient, repository: str, wanted: CheckRun) -> AsyncIterator[CheckRunObject]:
+        """Check runs of ours with the name and on the commit of `wanted`."""
         path = f"/repos/{repository}/commits/{wanted.head_sha}/check-runs"
         query = "{?check_name,filter,per_page}"
         variables = {"check_name": wanted.name, "filter": "all", "per_page": "100"}
         async for item in client.getiter(path + query, variables, iterable_key="check_runs"):
             found = read(CheckRunObject, item, Call("GET", path))
-            if found.external_id == wanted.external_id and self._is_ours(found):
-                return found
-        return None
+            if self._is_ours(found):
+                yield found
 
     def _is_ours(self, found: CheckRunObject) -> bool:
         return found.app is None or str(found.app.id) == self._app_id

@@ -4,6 +4,7 @@ from bot.fate import fate_of
 from bot.payloads import PullRequestEvent
 from bot.ports import Context
 from bot.router import Delivery, Router
+from governance.states import RunState
 
 BRANCHES = "optr/"  # a pull request from one is never passed over, even when its run is forgotten
 
@@ -38,9 +39,14 @@ async def judge(context: Context, delivery: Delivery) -> None:
 async def _others(context: Context, delivery: Delivery, event: PullRequestEvent) -> None:
     """Somebody's own pull request: it may resemble one of ours, and a rule may wait for the gate on it."""
     repository, pull = event.repository.full_name, event.pull_request
-    runs = await context.runs.runs_in_review(repository)
-    if runs:
-        await context.gate.siblings_changed(runs, delivery.body["pull_request"])
-    is_ours = event.sender.login == context.own_login or pull.head.ref.startswith(BRANCHES)
+    runs = await context.runs.open_runs_of(repository)
+    if in_review := [run for run in runs if run.state is RunState.IN_REVIEW]:
+        await context.gate.siblings_changed(in_review, delivery.body["pull_request"], event.before)
+    # From the moment a winner's commit is known, though its own check may not stand on it yet.
+    is_ours = (
+        event.sender.login == context.own_login
+        or pull.head.ref.startswith(BRANCHES)
+        or any(run.head_commit == pull.head.sha for run in runs)
+    )
     if pull.state == "open" and pull.base is not None and not is_ours:
         await context.gate.pass_over(event.installation.id, repository, pull.base.ref, pull.head.sha)

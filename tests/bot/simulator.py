@@ -166,7 +166,7 @@ class SimulatedGate:
         assert number == run.pull_request
         self.judged.append((run.id, number, head))
 
-    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any]) -> None:
+    async def siblings_changed(self, runs: Sequence[Run], pull_request: Mapping[str, Any], before: str = "") -> None:
         assert pull_request["number"] not in {run.pull_request for run in runs}
 
     async def pass_over(self, installation: int, repository: str, base: str, head: str) -> bool:

@@ -387,6 +387,12 @@ class Place:
         git("push", "--quiet", "origin", branch, cwd=clone, token=self._token(login))
         return git("rev-parse", "HEAD", cwd=clone)
 
+    def fork(self, login: str) -> "Place":
+        """A fork of this repository under the account of somebody who can only look; the App is not in it."""
+        made = self.human(login, "read").post(f"{self.path}/forks", {"name": unique_name("copy")}, status=202)
+        copy = Repository(made["id"], made["node_id"], made["full_name"], self.repository.head)
+        return Place(self.service, self.installed, copy)
+
     def lake(self) -> Lake:
         return Lake(self.clone("datalake"))
 

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.github import payloads, ref_moves, rules
+from tests.github import forks, payloads, ref_moves, rules
 from tests.github.git_store import GitConflictError, GitRepository
 from tests.github.mirror import changes_between, to_emulator
 from tests.github.wire import ApiError, Call, Json, Reply, Route, invalid, not_found, page_of
@@ -17,38 +17,50 @@ async def create(call: Call) -> Reply:
     """POST /repos/{owner}/{repo}/pulls: refuses missing branches, no commits and duplicates."""
     world, body = call.world, call.json()
     row = await world.repo_row(call)
-    git = await world.bare(row)
-    head, base = str(body.get("head", "")).rpartition(":")[2], str(body.get("base", ""))
-    refs = await git.refs()
-    for field_name, branch in (("head", head), ("base", base)):
-        if f"refs/heads/{branch}" not in refs:
+    git, base = await world.bare(row), str(body.get("base", ""))
+    origin, head = await forks.head_of(world, row, str(body.get("head", "")))
+    refs, theirs = await git.refs(), await (await world.bare(origin)).refs()
+    for field_name, branch, there in (("head", head, theirs), ("base", base, refs)):
+        if f"refs/heads/{branch}" not in there:
             raise invalid("PullRequest", field_name)
-    if not await git.commits_between(refs[f"refs/heads/{base}"], refs[f"refs/heads/{head}"]):
+    tip = theirs[f"refs/heads/{head}"]
+    await forks.bring(world, row, git, origin, tip)
+    if not await git.commits_between(refs[f"refs/heads/{base}"], tip):
         raise invalid("PullRequest", "base", "custom", f"No commits between {base} and {head}")
-    for pull in await world.pull_rows(row):
-        if pull["state"] == "open" and (pull["head_ref"], pull["base_ref"]) == (head, base):
-            name = f"{call.params['owner']}:{head}"
-            raise ApiError(
-                422,
-                "Validation Failed",
-                [
-                    {
-                        "resource": "PullRequest",
-                        "code": "custom",
-                        "message": f"A pull request already exists for {name}.",
-                    }
-                ],
-            )
+    await _refuse_another(world, row, (origin["id"], head, base), f"{origin['full_name'].partition('/')[0]}:{head}")
     if len(str(body.get("body") or "")) > BODY_MAX:
         raise invalid("PullRequest", "body", "custom", f"body is too long (maximum is {BODY_MAX} characters)")
-    answer = await world.emulator.request("POST", call.path, call.principal.emulator_user, call.body)
+    answer = await _made(call, row, origin)
     if answer.status != 201:
         return answer
     (made,) = await world.emulator.find("pullRequests", repo_id=row["id"], number=answer.body["number"])
-    await ref_moves.point_pull(world, row, git, made, refs[f"refs/heads/{head}"])
+    await ref_moves.point_pull(world, row, git, made, tip)
     await world.emulator.console("events")  # the emulator's event shows the pull request before its head was set
     await ref_moves.publish_pull(world, row, made["number"], "opened", call.principal.login or "ghost")
     return Reply(201, await _shown(world, row, made["number"]))
+
+
+async def _refuse_another(world: World, row: Json, wanted: tuple[int, str, str], name: str) -> None:
+    """Refuse a second open pull request of the same branches. Raises ApiError 422."""
+    for pull in await world.pull_rows(row):
+        if pull["state"] == "open" and (pull["head_repo_id"], pull["head_ref"], pull["base_ref"]) == wanted:
+            message = f"A pull request already exists for {name}."
+            error = {"resource": "PullRequest", "code": "custom", "message": message}
+            raise ApiError(422, "Validation Failed", [error])
+
+
+async def _made(call: Call, row: Json, origin: Json) -> Reply:
+    """The emulator's pull request. It asks for write access here, of which GitHub asks nobody who has a fork."""
+    world, author = call.world, call.principal.emulator_user
+    if origin["id"] == row["id"] or author is None:
+        return await world.emulator.request("POST", call.path, author, call.body)
+    owner = world.owner_of(row["full_name"].partition("/")[0])
+    answer = await world.emulator.request("POST", call.path, owner, call.body)
+    if answer.status == 201:
+        for collection in ("pullRequests", "issues"):
+            (one,) = await world.emulator.find(collection, repo_id=row["id"], number=answer.body["number"])
+            await world.emulator.update(collection, one["id"], user_id=author["id"])
+    return answer
 
 
 async def get(call: Call) -> Reply:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.github import payloads
+from tests.github import forks, payloads
 from tests.github.check_records import SuiteRecord, suite_payload
 from tests.github.git_store import NULL_SHA, GitRepository
 from tests.github.mirror import RefChange, to_git
@@ -32,7 +32,7 @@ async def announce(world: World, row: Json, git: GitRepository, moved: Sequence[
             branch = change.ref.removeprefix(BRANCHES)
             if change.after is not None:
                 await request_suites(world, row, branch, change, payload)
-            await follow_heads(world, row, git, branch, change, login)
+            await follow_heads(world, row, branch, change, login)
 
 
 async def _announce_existence(world: World, row: Json, change: RefChange, push: Json) -> None:
@@ -70,17 +70,18 @@ async def request_suites(world: World, row: Json, branch: str, change: RefChange
         world.outbox.publish("check_suite", payload, repository, only_app=app.id)
 
 
-async def follow_heads(world: World, row: Json, git: GitRepository, branch: str, change: RefChange, login: str) -> None:
-    """Move open pull requests whose head branch moved, and close those whose head branch is gone."""
-    for pull in await world.pull_rows(row):
-        if pull["state"] != "open" or pull["head_ref"] != branch or pull["head_repo_id"] != row["id"]:
-            continue
+async def follow_heads(world: World, row: Json, branch: str, change: RefChange, login: str) -> None:
+    """Move open pull requests, here or where this is a fork of, whose head branch moved; close those whose is gone."""
+    for pull in await world.emulator.find("pullRequests", head_repo_id=row["id"], head_ref=branch, state="open"):
+        (into,) = await world.emulator.find("repos", id=pull["repo_id"])
         if change.after is None:
-            await _close(world, row, pull, login)
+            await _close(world, into, pull, login)
             continue
-        await point_pull(world, row, git, pull, change.after)
+        git = await world.bare(into)
+        await forks.bring(world, into, git, row, change.after)
+        await point_pull(world, into, git, pull, change.after)
         extra = {"before": change.before or NULL_SHA, "after": change.after}
-        await publish_pull(world, row, pull["number"], "synchronize", login, extra)
+        await publish_pull(world, into, pull["number"], "synchronize", login, extra)
 
 
 async def point_pull(world: World, row: Json, git: GitRepository, pull: Json, head: str) -> None:
