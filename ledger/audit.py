@@ -92,19 +92,12 @@ class _Expected:
                 raise FaultFound(Fault.FILE, f"{path}: two lines state different digests", seq + 1)
             self.said_by.setdefault(path, seq + 1)
 
-    def block(self, swept: Swept) -> bool:
-        """Take in what a block says, all of it, or nothing where two lines contradict each other."""
-        said: dict[str, str] = {}
-        for _, files in swept.files:
-            if any(said.setdefault(path, digest) != digest for path, digest in files.items()):
-                return False
-        if any(self.digests.get(path, (stated := bytes.fromhex(digest))) != stated for path, digest in said.items()):
-            return False
+    def block(self, swept: Swept) -> None:
+        """Take in what a block says; what contradicts itself is raised as by a reading of its lines."""
         for seq, files in swept.files:
             self.files(files, seq)
         self.matched.update(swept.matched)
         self.digests.update(swept.unmatched)
-        return True
 
 
 @dataclass
@@ -197,8 +190,12 @@ class Audit:
             return False  # its root is compared between two of these lines
         if any(self.chain.size <= size <= self.chain.size + WIDTH for size in self._handed_over):
             return False  # so is a hand-over's, and its line is looked at
-        if not self.chain.joins(one) or not self.expected.block(one):
+        if not self.chain.joins(one):
             return False
+        try:
+            self.expected.block(one)
+        except FaultFound:
+            return False  # the reading of its lines comes upon the same, and knows how many were good before
         self.expected.tiles(self.chain.take(one))
         return True
 
@@ -277,7 +274,7 @@ class Audit:
         Raises:
             FaultFound: ANCHOR.
         """
-        if self._head is not None and self.manner.anchors:
+        if self._head is not None:
             read = partial(only, self.source, fault=Fault.TILE)
             check_anchors(self.manner.anchors, self._head, self.terms(), read)
 
