@@ -13,7 +13,7 @@ from execution.reservations import Reservations
 from execution.revoking import Taken, Withdrawal, aim, reason_kept
 from execution.runs import Run
 from execution.spending import caps_of, worst_case
-from execution.stages.admit import approve, spent_so_far
+from execution.stages.admit import Approver, approve, spent_so_far
 from execution.stages.pick import pick
 from execution.trustbooks import revocation_draft
 from execution.world import World
@@ -39,10 +39,11 @@ class RecordDesk:
         """A run's plan, None before it has one."""
         return self._world.store.find(run_id, PLAN, Plan)
 
-    async def approve(self, run_id: str, by: str) -> Approved | None:
+    async def approve(self, run_id: str, by: Approver) -> Approved | None:
         """Record a person's approval of a plan; None when the run does not wait for one.
 
         Raises:
+            RunProblem: it comes too late, or this person may not; nothing was recorded.
             LedgerError, GitHubError: it could not be recorded; asking again records it once.
         """
         return await approve(self._world, run_id, by)

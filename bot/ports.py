@@ -14,6 +14,7 @@ from execution.result import RunResult
 from execution.revoking import Taken, Withdrawal
 from execution.runs import NO_FACTS, Run
 from execution.spending import Scope
+from execution.stages.admit import Approver
 from execution.stages.flow_correct import Asked
 from execution.switches import Pause
 from governance.correction import Correction
@@ -205,8 +206,12 @@ class Brakes(Protocol):
 class Desk(Protocol):
     """The record, as commands read and add to it."""
 
-    async def approve(self, run_id: str, by: str) -> Approved | None:
-        """Record a person's approval of a plan; None when the run does not wait for one."""
+    async def approve(self, run_id: str, by: Approver) -> Approved | None:
+        """Record a person's approval of a plan; None when the run does not wait for one.
+
+        Raises:
+            RunProblem: it comes too late, or this person may not; nothing was recorded.
+        """
         ...
 
     async def pick(self, run: Run, agent: str, by: str, why: str) -> Picked:

@@ -10,7 +10,7 @@ from execution.redaction import secrets_of
 from execution.runs import Run
 from execution.world import World
 from governance.codes import ReasonCode, RefusedError
-from governance.trust.chain import in_force, mark, resting_on
+from governance.trust.chain import in_force, mark, require_trusted, resting_on
 from governance.trust.lineage import ORCHESTRATOR
 from governance.trust.records import Delegation, Revocation, RevocationKind
 
@@ -96,10 +96,12 @@ def aim(world: World, asked: Withdrawal, runs: Sequence[Run], revocations: Seque
         RunProblem: TRUST_REVOKED, the word of who asks does not count; TRUST_UNKNOWN, no or more than one delegation
             is meant; TRUST_BROKEN, a run's record of trust is.
     """
+    try:
+        require_trusted(revocations, asked.by)
+    except RefusedError as refused:
+        text = f"{refused.text}, so nothing is revoked or given back at their word"
+        raise RunProblem(text, code=refused.code) from None
     taken = in_force(revocations)
-    if (against := taken.get(mark(RevocationKind.HUMAN, asked.by))) is not None:
-        text = f"human {asked.by!a} was revoked by {against.by!a}, so nothing is revoked or given back at their word"
-        raise RunProblem(text, code=ReasonCode.TRUST_REVOKED)
     books = {run.id: drawn_up(world, run.id) for run in runs}
     target = asked.target
     if asked.kind is RevocationKind.DELEGATION:

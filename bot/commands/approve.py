@@ -6,6 +6,8 @@ from bot.render.words import code, sentence
 from execution.artifacts import Plan
 from execution.problems import RunProblem
 from execution.runs import Run
+from execution.stages.admit import Approver
+from governance.codes import ReasonCode
 from governance.states import RunState
 
 NOTHING_WAITS = "No run waits for an approval here. A pull request is approved by a review on GitHub, not by a command."
@@ -22,11 +24,9 @@ async def handle(call: Call) -> str:
     if against := await _objection(call, run, plan):
         return against
     try:
-        approved = await call.context.desk.approve(run.id, call.sender)
+        approved = await call.context.desk.approve(run.id, Approver(call.sender, call.account.id, call.account.is_bot))
     except RunProblem as problem:
-        return (
-            f"Nothing was approved: {sentence(str(problem))} (`{code(problem.code)}`). `/optr rerun` makes a new plan."
-        )
+        return f"Nothing was approved: {sentence(str(problem))} (`{code(problem.code)}`). {_instead(problem.code)}"
     if approved is None:
         return NOTHING_WAITS
     # Also when it was approved before: the first try may have died between the record and the start.
@@ -42,6 +42,15 @@ async def _objection(call: Call, run: Run, plan: Plan) -> str:
     if plan.config.review.two_person and run.is_requester(call.sender, call.account.id):
         return OWN_REQUEST
     return await call.context.brakes.standing(call.installation, call.repository.full_name)
+
+
+def _instead(reason: str) -> str:
+    """What to do about an approval that is not accepted."""
+    if reason == ReasonCode.POLICY_DENIED:
+        return "The run waits on, for somebody whom the policy lets `approve` (docs/policy.md)."
+    if reason == ReasonCode.TRUST_REVOKED:
+        return "The run waits on, for somebody else."
+    return "`/optr rerun` makes a new plan."
 
 
 COMMAND = Command(

@@ -1,6 +1,8 @@
 """Between the plan and the first agent: the money is reserved, and a person is asked where the rules say so."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from execution.agents.profiles import Approval, Profile
 from execution.artifacts import (
@@ -18,15 +20,17 @@ from execution.artifacts import (
 )
 from execution.config import Review
 from execution.lastword import turn_of
-from execution.policies import in_force
+from execution.policies import require_approval
 from execution.problems import RunProblem
 from execution.reservations import Reservations
 from execution.runs import Run, Source
 from execution.spending import MICRO, Denied, Scope, Unmeasured, caps_of, spent, worst_case
 from execution.stages.flow_state import FIRST, attempts, slot
 from execution.world import World
+from governance.codes import RefusedError
 from governance.events import EntryType
 from governance.states import RunOutcome, RunState
+from governance.trust.chain import require_trusted
 from ledger.entry import Draft
 
 # How long a plan may wait for its approval; one for a base so old is not what anybody would approve.
@@ -94,17 +98,33 @@ def _usd(microusd: int) -> str:
     return f"${microusd / MICRO:.2f}"
 
 
-async def approve(world: World, run_id: str, by: str) -> Approved | None:
+@dataclass(frozen=True)
+class Approver:
+    """Who says yes to a plan.
+
+    Attributes:
+        login: for people and records.
+        account: GitHub's number of the account; 0 when it is not known.
+        bot: whether a machine says it.
+    """
+
+    login: str
+    account: int = 0
+    bot: bool = False
+
+
+async def approve(world: World, run_id: str, by: Approver) -> Approved | None:
     """Record a person's approval of the plan; None when the run does not wait for one. The first approval stands.
 
     Raises:
-        RunProblem: DISPATCH_EXPIRED: its mandates would end before the work could; nothing was recorded.
+        RunProblem: DISPATCH_EXPIRED, its mandates would end before the work could; POLICY_DENIED, the run's policy does
+            not let this person approve; TRUST_REVOKED, who this is was revoked. Nothing was recorded.
     """
     async with turn_of(world, run_id):
         return await _approve(world, run_id, by)
 
 
-async def _approve(world: World, run_id: str, by: str) -> Approved | None:
+async def _approve(world: World, run_id: str, by: Approver) -> Approved | None:
     run, plan = world.run(run_id), world.store.load(run_id, PLAN, Plan)
     if (standing := world.store.find(run_id, APPROVED, Approved)) is not None:
         return standing
@@ -112,8 +132,9 @@ async def _approve(world: World, run_id: str, by: str) -> Approved | None:
         return None
     now_ms = world.now_ms()
     _require_time(plan, now_ms)
+    policy = await _require_approver(world, run, by)
     # The line may stand already, by somebody whose answer got lost: whoever says so next is not the one it names.
-    world.store.put(run_id, APPROVING, Approved(by=by, approved_ms=now_ms))
+    world.store.put(run_id, APPROVING, Approved(by=by.login, approved_ms=now_ms))
     first = world.store.load(run_id, APPROVING, Approved)
     draft = Draft(
         id=f"{run_id}/{EntryType.HUMAN_REVIEW_RECORDED}/plan",
@@ -127,12 +148,23 @@ async def _approve(world: World, run_id: str, by: str) -> Approved | None:
             "decision": "approved",
             "graph": plan.graph.digest,
             "baseCommit": plan.base_commit,
-            **in_force(world.store, run_id),
+            "ownRequest": run.is_requester(first.by, by.account if first.by == by.login else 0),
+            "policy": policy,
         },
     )
     await world.forge(run).append(run, [draft], {})
     world.store.put(run_id, APPROVED, first)
     return world.store.load(run_id, APPROVED, Approved)
+
+
+async def _require_approver(world: World, run: Run, by: Approver) -> str:
+    """Ask the policy that the run was planned under, and whether the person is trusted; the policy's digest."""
+    try:
+        require_trusted(await asyncio.to_thread(world.forge(run).revocations, run), by.login)
+        own = run.is_requester(by.login, by.account)
+        return require_approval(world.store, run, by.login, own_request=own, bot=by.bot)
+    except RefusedError as refused:
+        raise RunProblem(refused.text, code=refused.code) from None
 
 
 def _require_time(plan: Plan, now_ms: int) -> None:

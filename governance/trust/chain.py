@@ -161,6 +161,16 @@ def in_force(revocations: Sequence[Revocation]) -> dict[Mark, Revocation]:
     return {at: one for at, one in newest.items() if not one.lifted}
 
 
+def require_trusted(revocations: Sequence[Revocation], person: str) -> None:
+    """Refuse the word of a person who was revoked.
+
+    Raises:
+        RefusedError: TRUST_REVOKED.
+    """
+    if (against := in_force(revocations).get(mark(RevocationKind.HUMAN, person))) is not None:
+        raise RefusedError(ReasonCode.TRUST_REVOKED, f"human {person!a} was revoked by {against.by!a}")
+
+
 def resting_on(book: Book, kind: RevocationKind, target: str) -> tuple[Delegation, ...]:
     """The delegations that fall with a target: its own and those below it, in the order in which they were made.
 

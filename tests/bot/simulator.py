@@ -15,6 +15,7 @@ from execution.problems import RunProblem
 from execution.result import RunResult
 from execution.revoking import Aim, Hit, Taken, Withdrawal
 from execution.runs import NO_FACTS, Run
+from execution.stages.admit import Approver
 from execution.stages.flow_correct import Asked
 from execution.switches import Pause
 from governance.correction import Correction
@@ -188,7 +189,7 @@ class SimulatedDesk:
     async def plan(self, run_id: str) -> Plan | None:
         return self.plans.get(run_id)
 
-    async def approve(self, run_id: str, by: str) -> Approved | None:
+    async def approve(self, run_id: str, by: Approver) -> Approved | None:
         return self.approved.get(run_id)
 
     async def pick(self, run: Run, agent: str, by: str, why: str) -> Picked:

@@ -1,11 +1,16 @@
 """Between the plan and the first agent: a person is asked, money is reserved."""
 
+import json
+
 import pytest
 
 from tests.e2e.conftest import MakeService
 from tests.e2e.service import Place, Service, racing
 
 ASK = b"\nreview: {plan_approval: always}\n"
+NOT_GRACE = b"""permit (principal, action, resource);
+@id("not-grace") forbid (principal == Human::"grace", action == Action::"approve", resource);
+"""
 ONLINE = "type: command\nnetwork: true"
 
 
@@ -43,6 +48,22 @@ def test_nothing_starts_before_somebody_else_approves_the_plan(place: Place) -> 
     place.say(issue, "/optr approve", place.human("grace"))
     place.drained()
     assert len(place.pulls()) == 1
+
+
+def test_the_repository_s_policy_says_who_approves_a_plan(service: Service, sample: dict[str, bytes]) -> None:
+    files = racing(sample, "regex-order")
+    rules = files[".github/optr.yml"] + b"\nreview: {plan_approval: always, two_person: false}\n"
+    place = service.settle({**files, ".github/optr.yml": rules, ".github/optr/policy.cedar": NOT_GRACE})
+    issue = place.ask("ada")
+    place.heard(issue, "Waiting for a maintainer's approval")
+    place.say(issue, "/optr approve", place.human("grace"))
+    place.heard_all(issue, "Nothing was approved", "not-grace", "`POLICY_DENIED`", "The run waits on")
+    place.say(issue, "/optr approve")
+    place.opened(issue)
+    approved = place.lake().lines()[1]
+    assert (approved["type"], approved["actor"], approved["ownRequest"]) == ("HUMAN_REVIEW_RECORDED", "ada", True)
+    policy = json.loads((place.lake().workflow(f"issue-{issue}") / "policy.json").read_text())
+    assert approved["policy"] == policy["digest"]
 
 
 def test_a_rejected_plan_ends_the_run_and_a_waiting_one_can_be_cancelled(place: Place) -> None:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from execution.agents.build import ModelAccess
-from execution.artifacts import APPROVED, PLAN, Approved
+from execution.artifacts import APPROVED, PLAN, POLICY, Approved
 from execution.local import LocalForge
+from execution.policies import load_policy
 from execution.problems import RunProblem
 from execution.runs import Run
 from execution.sandbox.bubblewrap import Bubblewrap
-from execution.stages.admit import APPROVAL_WAITS_MS, approve
+from execution.stages.admit import APPROVAL_WAITS_MS, Approver, approve
 from execution.stages.plan import VERIFY_SLACK_MS
 from execution.store import Store
 from execution.world import World
@@ -67,6 +68,7 @@ class Approvals(RuleBasedStateMachine):
         self.open()
         run = self.world.store.add(a_run())
         self.world.store.put(RUN, PLAN, a_plan(run, ALWAYS))
+        self.world.store.put(RUN, POLICY, load_policy({}, None))
 
     def open(self) -> None:
         self.world = World(
@@ -81,17 +83,17 @@ class Approvals(RuleBasedStateMachine):
     @rule(by=st.sampled_from(PEOPLE))
     def says_yes(self, by: str) -> None:
         if self.approved_by:
-            standing = asyncio.run(approve(self.world, RUN, by))
+            standing = asyncio.run(approve(self.world, RUN, Approver(by)))
             assert standing is not None
             assert standing.by == self.approved_by, "the first approval stands"
         elif self.closed:
-            assert asyncio.run(approve(self.world, RUN, by)) is None
+            assert asyncio.run(approve(self.world, RUN, Approver(by))) is None
         elif self.now_ms > LAST_MS:
             with pytest.raises(RunProblem) as caught:
-                asyncio.run(approve(self.world, RUN, by))
+                asyncio.run(approve(self.world, RUN, Approver(by)))
             assert caught.value.code == "DISPATCH_EXPIRED"
         else:
-            given = asyncio.run(approve(self.world, RUN, by))
+            given = asyncio.run(approve(self.world, RUN, Approver(by)))
             assert given is not None
             self.recorded_by = self.recorded_by or by
             self.approved_by = self.recorded_by
@@ -103,7 +105,7 @@ class Approvals(RuleBasedStateMachine):
             return
         self.forge.lossy = True
         with pytest.raises(AnswerLostError):
-            asyncio.run(approve(self.world, RUN, by))
+            asyncio.run(approve(self.world, RUN, Approver(by)))
         self.recorded_by = self.recorded_by or by
 
     @rule(passed_ms=st.sampled_from([1, 3_600_000, LAST_MS // 2, LAST_MS]))

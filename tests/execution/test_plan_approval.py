@@ -1,6 +1,7 @@
 """A plan that waits for a person: its mandates last as long as it may wait; an approval after that starts nothing."""
 
 import asyncio
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,22 +9,31 @@ import pytest
 
 from execution.agents.build import ModelAccess
 from execution.agents.profiles import Profile
-from execution.artifacts import APPROVED, PLAN, Approved, Plan
+from execution.artifacts import APPROVED, PLAN, POLICY, Approved, Plan
 from execution.config import Config
 from execution.local import LocalForge
+from execution.policies import load_policy
 from execution.problems import RunProblem
 from execution.records import Limits
 from execution.runs import Run, Source
 from execution.sandbox.bubblewrap import Bubblewrap
-from execution.stages.admit import APPROVAL_WAITS_MS, approve, asked_for
+from execution.stages.admit import APPROVAL_WAITS_MS, Approver, approve, asked_for
 from execution.stages.flow_plan import Parts
 from execution.stages.plan import VERIFY_SLACK_MS, _mandates, _waits_ms
 from execution.store import Store
+from execution.trustbooks import revocation_draft
 from execution.world import World
 from governance.graph import race
 from governance.intent import Intent
+from governance.policy.decide import Policy
 from governance.states import RunState
+from governance.trust.lineage import authority
+from governance.trust.operations import revocation
+from governance.trust.records import RevocationKind
+from ledger.extract import entries
 from ledger.keys import Signer
+from ledger.sequencer import Sequencer
+from ledger.store import FileCheckpoints
 
 RUN, SHA, WALL_S = "0" * 16, "a" * 64, 600.0
 PROFILE = Profile.model_validate({"name": "claude", "type": "command", "command": ["true"]})
@@ -113,7 +123,80 @@ def test_an_approval_after_its_mandates_have_run_out_starts_and_records_nothing(
     run = store.add(a_run())
     store.put(RUN, PLAN, a_plan(run, ALWAYS))
     with pytest.raises(RunProblem, match="was made 7 days ago and Sub-PAC-0000000000000000-A1 does not last") as caught:
-        asyncio.run(approve(world, RUN, "grace"))
+        asyncio.run(approve(world, RUN, Approver("grace")))
     assert caught.value.code == "DISPATCH_EXPIRED"
     assert store.find(RUN, APPROVED, Approved) is None
     assert world.run(RUN).state is RunState.AWAITING_APPROVAL
+
+
+FORBID = b"""permit (principal, action, resource);
+@id("not-own") forbid (principal, action == Action::"approve", resource) when { context.own_request };
+@id("not-rae") forbid (principal == Human::"rae", action == Action::"approve", resource);
+"""
+
+
+class Desk:
+    """A run that waits for its approval, planned under a repository's policy, with a ledger in git."""
+
+    def __init__(self, directory: Path, store: Store, repository_policy: bytes | None) -> None:
+        git_dir, checkpoints = directory / "r.git", directory / "checkpoints"
+        subprocess.run(["git", "init", "--quiet", "--bare", str(git_dir)], check=True)
+        self.signer = Signer.generate(directory / "key", "here")
+        self.sequencer = Sequencer(git_dir, self.signer, FileCheckpoints(checkpoints))
+        self.forge = LocalForge(git_dir, self.signer, checkpoints, lambda _line: None)
+        self.git_dir, self.store = git_dir, store
+        self.world = World(
+            store=store,
+            forge=lambda _run: self.forge,
+            sandbox=Bubblewrap(),
+            access=ModelAccess({}),
+            scratch=directory,
+            clock=lambda: 1.0,
+        )
+        run = store.add(a_run())
+        store.put(RUN, PLAN, a_plan(run, ALWAYS))
+        if repository_policy is not None:
+            store.put(RUN, POLICY, load_policy({}, repository_policy))
+
+    def approve(self, by: Approver) -> Approved | None:
+        return asyncio.run(approve(self.world, RUN, by))
+
+    def refused(self, by: Approver, words: str) -> str:
+        with pytest.raises(RunProblem, match=words) as caught:
+            self.approve(by)
+        assert self.store.find(RUN, APPROVED, Approved) is None
+        assert self.world.run(RUN).state is RunState.AWAITING_APPROVAL
+        return caught.value.code
+
+
+def test_the_run_s_policy_says_who_approves_and_its_digest_is_on_the_line(store: Store, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, store, FORBID)
+    for by, words in (
+        (Approver("rae"), "the repository policy does not let Human 'rae' approve: not-rae"),
+        (Approver("Ada"), "not-own"),
+        (Approver("helper", bot=True), "the default policy does not let Human 'helper' approve"),
+    ):
+        assert desk.refused(by, words) == "POLICY_DENIED"
+    made = desk.approve(Approver("grace", 7))
+    assert made is not None
+    (line,) = entries(desk.git_dir, lambda one: one.record["type"] == "HUMAN_REVIEW_RECORDED")
+    assert (line.record["actor"], line.record["ownRequest"]) == ("grace", False)
+    assert line.record["policy"] == store.load(RUN, POLICY, Policy).digest
+    assert desk.approve(Approver("rae")) == made  # the first approval stands
+
+
+def test_by_the_shipped_policy_people_approve_what_they_asked_for(store: Store, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, store, b"permit (principal, action, resource);")
+    assert desk.approve(Approver("ADA")) is not None
+    (line,) = entries(desk.git_dir, lambda one: one.record["type"] == "HUMAN_REVIEW_RECORDED")
+    assert line.record["ownRequest"] is True
+
+
+def test_without_a_policy_to_ask_nobody_approves_and_a_revoked_person_never_does(store: Store, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, store, None)
+    assert desk.refused(Approver("grace"), "policy of run .* is not there to be asked") == "POLICY_DENIED"
+    store.put(RUN, POLICY, load_policy({}, None))
+    made = revocation(authority(desk.signer), RevocationKind.HUMAN, "Grace", by="root", now_ms=1)
+    desk.sequencer.append([revocation_draft(made)], {})
+    assert desk.refused(Approver("grace"), "human 'grace' was revoked by 'root'") == "TRUST_REVOKED"
+    assert desk.approve(Approver("linus")) is not None
