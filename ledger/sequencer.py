@@ -290,7 +290,6 @@ class Sequencer:
         commit = self._write(head, batch, Recorded(self._git, head.commit, []), signed)
         if commit is not None:
             self._ring.promote(waiting)
-            self._advance(head, batch, layout, commit)
         return True
 
     def _beaten(self) -> LedgerBusyError:

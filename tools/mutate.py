@@ -12,6 +12,7 @@ functions that changed. `--again` asks anew about the survivors, after tests wer
 
 import argparse
 import compileall
+import hashlib
 import json
 import multiprocessing
 import os
@@ -50,6 +51,9 @@ def main() -> int:
         "--only", nargs="*", default=[""], help="modules whose path contains one of these, in this order"
     )
     parser.add_argument("--sample", type=int, help="only so many, drawn evenly, the same each time; more add to fewer")
+    parser.add_argument(
+        "--draw", default="", help="any word: another sample of the same size, for tests not made for it"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--again", action="store_true", help="measure the tests anew and ask again about survivors")
     parser.add_argument("--cold", action="store_true", help="import everything anew for each mutant: slow, thorough")
@@ -60,7 +64,8 @@ def main() -> int:
     os.nice(10)
     found = [mutant for path in _modules(given.package, given.only) for mutant in mutants(str(path), path.read_bytes())]
     if given.sample is not None:  # ids are digests: the smallest of them are as good as drawn by lot
-        found = sorted(sorted(found, key=lambda one: one.id)[: given.sample], key=lambda one: (one.module, one.line))
+        drawn = sorted(found, key=lambda one: _lot(given.draw, one))[: given.sample]
+        found = sorted(drawn, key=lambda one: (one.module, one.line))
     results = Results(OUT / f"{given.package}.jsonl")
     if not given.report:
         wanted = [one for one in found if results.open(one, again=given.again)]
@@ -68,6 +73,10 @@ def main() -> int:
             _run(given.package, given.tests or [f"tests/{given.package}"], wanted, results, given)
     _report(found, results.load())
     return 0
+
+
+def _lot(draw: str, mutant: Mutant) -> str:
+    return hashlib.sha256(f"{draw} {mutant.id}".encode()).hexdigest() if draw else mutant.id
 
 
 def _modules(package: str, only: Sequence[str]) -> list[Path]:

@@ -4,12 +4,14 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.demo.cassette import demo_cassettes
 from bot.demo.recorded import RecordedModel, recorded_model
+from tests.e2e.cli_kit import Bench, make_bench, profile, write
 from tests.e2e.copies import bare
 from tests.e2e.service import Place, Service, sample_files
 from tests.github.server import LocalGitHub
@@ -101,3 +103,20 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def place(service: Service, sample: dict[str, bytes]) -> Place:
     """A repository that holds the sample project as it is."""
     return service.settle(sample)
+
+
+# Mends only when it is told to.
+TOLD = 'case "$OPTR_INTENT" in *"use a plus"*) sed -i s/-/+/ calc.py;; *) exit 3;; esac'
+FLOW = "version: 1\npattern: sequential\nroles: {agents: [told, mender]}\n"
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Bench:
+    """A local run that waits for a correction."""
+    bench = make_bench(tmp_path, {".github/agents/told.agent.md": profile("told", TOLD), "flow.yml": FLOW})
+    config = (bench.repo / ".github/optr.yml").read_text("utf-8")
+    write(bench.repo, {".github/optr.yml": config + "workflow: flow.yml\n"})
+    bench.commit("Follow a workflow")
+    ran = bench.execute("fix")
+    assert "awaiting correction" in ran.out, ran.err
+    return bench

@@ -1,26 +1,7 @@
 """A correction acts on the word of the person who issued it, not on the one that has run out."""
 
-from pathlib import Path
-
-import pytest
-
 from execution.trustbooks import ledger_keys, read_books, require_kept
-from tests.e2e.cli_kit import Bench, make_bench, profile, write
-
-# Mends only when it is told to.
-TOLD = 'case "$OPTR_INTENT" in *"use a plus"*) sed -i s/-/+/ calc.py;; *) exit 3;; esac'
-FLOW = "version: 1\npattern: sequential\nroles: {agents: [told, mender]}\n"
-
-
-@pytest.fixture
-def waiting(tmp_path: Path) -> Bench:
-    bench = make_bench(tmp_path, {".github/agents/told.agent.md": profile("told", TOLD), "flow.yml": FLOW})
-    config = (bench.repo / ".github/optr.yml").read_text("utf-8")
-    write(bench.repo, {".github/optr.yml": config + "workflow: flow.yml\n"})
-    bench.commit("Follow a workflow")
-    ran = bench.execute("fix")
-    assert "awaiting correction" in ran.out, ran.err
-    return bench
+from tests.e2e.cli_kit import Bench
 
 
 def test_a_correction_has_a_chain_of_its_own(waiting: Bench) -> None:

@@ -1,26 +1,18 @@
 """The key of a ledger changes hands between two steps of a run that waits: it goes on, and readers follow."""
 
 import json
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
-import pytest
-
-from tests.e2e.cli_kit import Bench, make_bench, profile, write
-
-TOLD = 'case "$OPTR_INTENT" in *"use a plus"*) sed -i s/-/+/ calc.py;; *) exit 3;; esac'
-FLOW = "version: 1\npattern: sequential\nroles: {agents: [told, mender]}\n"
-
-
-@pytest.fixture
-def waiting(tmp_path: Path) -> Bench:
-    """A workflow that waits for a correction."""
-    bench = make_bench(tmp_path, {".github/agents/told.agent.md": profile("told", TOLD), "flow.yml": FLOW})
-    config = (bench.repo / ".github/optr.yml").read_text("utf-8")
-    write(bench.repo, {".github/optr.yml": config + "workflow: flow.yml\n"})
-    bench.commit("Follow a workflow")
-    ran = bench.execute("fix")
-    assert "awaiting correction" in ran.out, ran.err
-    return bench
+from bot.exit_codes import ExitCode
+from ledger.checkpoint import verify_checkpoint
+from ledger.note import parse_vkey, verify_note
+from ledger.rotation import rotation_path
+from tests.e2e.cli_kit import Bench
+from tests.e2e.conftest import MakeService
+from tests.e2e.service import ROOT, Service
 
 
 def test_a_run_that_waits_survives_a_rotation_and_readers_follow_it(waiting: Bench) -> None:
@@ -59,3 +51,44 @@ def test_wrong_input_says_what_to_do(waiting: Bench, tmp_path: Path) -> None:
     assert (odd.code, "owner/name" in odd.err) == (2, True), odd.err
     elsewhere = waiting.optr("ledger", "rotate-key", "--repo", str(tmp_path / "nowhere"))
     assert elsewhere.code == 2, elsewhere.err
+
+
+RULES = {".github/optr.yml": b"version: [\n"}  # a run that cannot be planned writes one line, in a moment
+
+
+def optr(service: Service, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bot.cli", *args]
+    return subprocess.run(command, cwd=ROOT, env=service.environ, capture_output=True, text=True, check=False)
+
+
+def test_the_running_app_pushes_with_the_new_key_and_tells_both(make_service: MakeService) -> None:
+    service = make_service()
+    service.start()
+    place = service.settle(RULES)
+    name = place.repository.full_name
+    place.heard(place.ask(), "closed: **failed**")
+    (file,) = (place.lake().path / "datalake/keys").iterdir()
+    old = parse_vkey(file.read_text().strip())
+    turned = optr(service, "ledger", "rotate-key", "--app", name, "--json")
+    assert turned.returncode == ExitCode.OK, turned.stderr
+    told = json.loads(turned.stdout)
+    assert (told["old"], told["done"]) == (str(old), False)
+    new = parse_vkey(told["new"])
+    place.heard(place.ask(), "closed: **failed**")
+    service.stop()
+    service.start()  # and the next process goes on with the new key
+    place.heard(place.ask(), "closed: **failed**")
+
+    lake = place.lake()
+    assert [kind == "KEY_ROTATED" for kind in lake.types()] == [False, True, False, False]
+    root = lake.path / "datalake"
+    for signer in (old, new):
+        verify_note((root / rotation_path(new.key_id)).read_bytes(), [signer])
+    assert verify_checkpoint((root / "checkpoint").read_bytes(), [new]).size == 4
+    for vkey in (old, new):
+        checked = optr(service, "verify-ledger", "--repo", str(lake.path), "--key", str(vkey))
+        assert checked.returncode == ExitCode.OK, checked.stdout + checked.stderr
+    with urllib.request.urlopen(f"{service.url}/ledger/keys?repository={name}", timeout=10) as answer:
+        keys = json.load(answer)["keys"]
+    assert [(one["key"], one["first"], one["last"]) for one in keys] == [(str(old), 0, 1), (str(new), 2, None)]
+    service.stop()
