@@ -5,7 +5,7 @@ are run until one fails. A change that no test notices survives: a missing test,
 
 Which tests run which function is measured first, on the unchanged copy; tests that fail there are left out. What a test
 runs in another process is not seen, so a change that only such a test would notice counts as survived: the score is a
-floor.
+floor. A function is known by its name and text, wherever it moves; of one that changed since, any test may run.
 Results are kept as they are made; a second call goes on where the first one stopped, and asks only again about
 functions that changed. `--again` asks anew about the survivors, after tests were added.
 """
@@ -29,7 +29,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from select import select
 
-from tools.mutants import Mutant, mutants
+from tools.mutants import Mutant, functions, mutants
 
 OUT = Path("build/mutation")
 WALL_SECONDS_MIN = 120.0  # for one mutant, on a busy machine; its processor time is bounded sooner
@@ -124,7 +124,7 @@ class Results:
 def _run(
     package: str, tests: Sequence[str], wanted: Sequence[Mutant], results: Results, given: argparse.Namespace
 ) -> None:
-    traced = OUT / f"{package}.tests.json"
+    traced = OUT / f"{package}.ran.json"
     with tempfile.TemporaryDirectory(prefix="optr-mutate-") as directory:
         trees = [_copy(Path(directory) / str(at)) for at in range(given.jobs)]
         if given.again or not traced.exists():
@@ -217,9 +217,9 @@ def _work(
 
 def tests_of(mutant: Mutant, tests: Mapping[str, dict[str, object]], seconds_max: float) -> tuple[list[str], float]:
     """The tests to run and how long they took: what runs the function; for others, first what runs the module."""
-    place = f"{mutant.module}:{mutant.first_line}"
-    near = {name: fact for name, fact in tests.items() if place in fact["ran"]}
-    # What stands outside functions, and functions that run at import, no test is seen to run: any may notice.
+    place = f"{mutant.module}:{mutant.function}"
+    near = {name: fact for name, fact in tests.items() if mutant.function and place in fact["ran"]}
+    # What stands outside functions, functions that run at import, and changed ones no test is seen to run: any may.
     asked = near or tests
     beside = {
         name for name, fact in asked.items() if any(str(ran).startswith(f"{mutant.module}:") for ran in fact["ran"])
@@ -345,6 +345,17 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
     _traced[nodeid] = {"seconds": seconds, "ran": sorted(one for one in _ran if one and not one.startswith("tests/"))}
 
 
+def whose(ran: Iterable[str]) -> list[str]:
+    """Places `module:line` as `module:function`; of code that is no function's, such as a lambda, the module alone."""
+    known: dict[str, dict[int, str]] = {}
+    found = set()
+    for module, _, line in (place.rpartition(":") for place in ran):
+        if module not in known:
+            known[module] = functions(Path(module).read_bytes())
+        found.add(f"{module}:{known[module].get(int(line), '')}")
+    return sorted(found)
+
+
 def _cpu_seconds() -> float:
     """Of this process and those it waited for: what a busy machine does not stretch."""
     spent = os.times()
@@ -362,7 +373,7 @@ def pytest_sessionfinish(exitstatus: int) -> None:
     if exitstatus in {0, 1} and TRACED in os.environ:
         own = {path.name for path in Path.cwd().iterdir() if path.is_dir()} | {"conftest"}
         modules = sorted(name for name in sys.modules if name.split(".")[0] not in own)
-        passing = {name: fact for name, fact in _traced.items() if name not in _failed}
+        passing = {name: {**fact, "ran": whose(fact["ran"])} for name, fact in _traced.items() if name not in _failed}
         seen = {"tests": passing, "failed": sorted(_failed), "modules": modules}
         Path(os.environ[TRACED]).write_text(json.dumps(seen), encoding="utf-8")
 

@@ -3,7 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-from tools.mutants import mutants
+from tools import mutate
+from tools.mutants import functions, mutants
 from tools.mutate_warm import functions_by_file, swaps_of
 
 SOURCE = b'''"""A docstring == stays."""
@@ -44,7 +45,7 @@ def test_each_kind_of_code_is_changed() -> None:
 def test_a_change_is_applied_at_its_place_after_characters_of_several_bytes() -> None:
     (one,) = [one for one in mutants("m.py", SOURCE) if one.was == "value + LIMIT"]
     assert one.apply(SOURCE) == SOURCE.replace(b"value + LIMIT", b"(value - LIMIT)")
-    assert (one.scope, one.line, one.first_line) == ("clip", 14, 8)
+    assert (one.scope, one.line, one.function) == ("clip", 14, functions(SOURCE)[8])
 
 
 def test_an_id_survives_changes_elsewhere_and_not_in_its_function() -> None:
@@ -53,6 +54,23 @@ def test_an_id_survives_changes_elsewhere_and_not_in_its_function() -> None:
 
     assert ids(b"ONE = 1\n" + SOURCE) == ids(SOURCE)
     assert not ids(SOURCE.replace(b'"word"', b'"ward"')) & ids(SOURCE)
+
+
+def test_a_test_is_known_to_run_a_function_wherever_it_moves_and_not_what_stands_there_now(tmp_path: Path) -> None:
+    module = tmp_path / "m.py"
+    module.write_bytes(SOURCE + b"\n\nclass Door:\n    def fits(self) -> bool:\n        return len(self.name) < 9\n")
+    opened = {"seconds": 2.0, "ran": mutate.whose([f"{module}:18"])}
+    tests = {"opens": opened, "clips": {"seconds": 1.0, "ran": mutate.whose([f"{module}:8", f"{module}:1"])}}
+
+    def asked(source: bytes) -> list[str]:
+        (one,) = [one for one in mutants(str(module), source) if one.scope == "Door.fits" and "<=" in one.becomes]
+        return mutate.tests_of(one, tests, seconds_max=9.0)[0]
+
+    whole = module.read_bytes()
+    assert asked(whole) == ["opens"]
+    moved = b"ONE = 1\n\n\n" + whole.replace(b"@cached(maxsize=1)", b"@cached(\n    maxsize=1\n)")
+    assert asked(moved) == ["opens"]
+    assert asked(whole.replace(b"self.name", b"self.nick")) == ["clips", "opens"], "of a changed function any may"
 
 
 def test_a_function_is_given_its_changed_code_in_place_and_nothing_else_is_touched(tmp_path: Path) -> None:
