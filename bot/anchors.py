@@ -65,6 +65,7 @@ class Anchors:
 
         Raises:
             GitHubError: GitHub did not answer or refused; the next pass tries again.
+            GitError, LedgerError, OSError: our copy of the repository cannot be read.
         """
         note = self._ledgers.signed_note(place.name)
         if note is None or not self._is_time(place.name, note):
@@ -125,5 +126,12 @@ def _is_newer(note: bytes, held: bytes | None, name: str) -> bool:
         anchored = -1
     size = parse_checkpoint(note).size
     if not 0 <= anchored <= size:
-        logs.event(_LOG, logging.WARNING, "the newest anchor is not of this ledger", repository=name, lines=anchored)
+        logs.event(
+            _LOG,
+            logging.WARNING,
+            "the newest anchor is not of this ledger",
+            repository=name,
+            lines=anchored,
+            remedy="nothing is anchored until it is: see who pushed to datalake-anchors, and take that commit off it",
+        )
     return 0 <= anchored < size

@@ -52,15 +52,18 @@ def owing(world: World) -> list[Run]:
 
 
 async def pay(world: World, run: Run, installation: int) -> bool:
-    """Append a kept line through the installation that reaches the repository now; False when the ledger refuses it.
+    """Append a kept line through the installation that reaches the repository now; tell whether it stands there.
 
-    A refused one stays kept, under another name, and is not tried again.
+    A line that the ledger refuses stays kept, under another name, and is not tried again. One that another process has
+    paid meanwhile is left to it.
 
     Raises:
         LedgerError: not now.
         OSError: not now; what the forge raises otherwise goes through as well.
     """
-    kept = world.store.load(run.id, OWED, Owed)
+    kept = world.store.find(run.id, OWED, Owed)
+    if kept is None:
+        return False
     draft = Draft(**kept.model_dump())
     refused = False
     try:

@@ -101,8 +101,10 @@ class Upkeep:
 
     async def unreached(self, run_id: str, now_ms: int) -> int:
         """Since when the run's repository has been out of reach, milliseconds since the epoch; from now, when new."""
+        if (known := self._world.store.find(run_id, UNREACHED, Unreached)) is not None:
+            return known.since_ms
         self._world.store.put(run_id, UNREACHED, Unreached(since_ms=now_ms))
-        return self._world.store.load(run_id, UNREACHED, Unreached).since_ms
+        return now_ms  # never read back: another process may find it within reach, and forget this, at any moment
 
     async def reached(self, run_id: str) -> None:
         """The run's repository can be reached."""
@@ -114,7 +116,7 @@ class Upkeep:
         return owing(self._world)
 
     async def pay(self, run: Run, installation: int) -> bool:
-        """Append a kept line through that installation; False when the ledger refuses it.
+        """Append a kept line through that installation; False when the ledger refuses it, or another process did it.
 
         Raises:
             LedgerError: not now; what the forge raises goes through as well.

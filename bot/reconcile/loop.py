@@ -14,6 +14,8 @@ from bot.github.survey import Place, Survey
 from bot.ports import Context
 from bot.reconcile import checks, deliveries, labels
 from bot.reconcile.runs import RunKeeper
+from execution.gitcmd import GitError
+from ledger.errors import LedgerError
 
 PLACES_MAX = 100  # repositories of one pass; the next pass goes on with the rest
 CALLS_RESERVED = 500  # of GitHub's hourly limit, left to the runs themselves
@@ -143,13 +145,14 @@ class Reconciler:
         return remaining is not None and remaining < CALLS_RESERVED
 
     async def _tolerant(self, work: Awaitable[int]) -> int:
+        """A repository that GitHub refuses, or whose copy here is damaged, must not keep the others waiting."""
         try:
             return await work
-        except (GitHubError, NameRefusedError) as error:
+        except (GitHubError, NameRefusedError, GitError, LedgerError, OSError) as error:
             self._tell(error)
             return 0
 
-    def _tell(self, error: GitHubError | NameRefusedError) -> None:
+    def _tell(self, error: Exception) -> None:
         usual = isinstance(error, GitHubError) and error.code in {
             GitHubErrorCode.RATE_LIMITED,
             GitHubErrorCode.NOT_FOUND,

@@ -1,19 +1,25 @@
 """The decisions of the reconcile loop, without GitHub."""
 
+import asyncio
 import datetime as dt
+from typing import Any, cast
 
 import pytest
 
+from bot.github.errors import Call, GitHubError, GitHubErrorCode
 from bot.github.hooks import HookDelivery
 from bot.github.objects import Account, AppRef, CheckRunObject
 from bot.github.survey import Labelling
 from bot.reconcile.checks import RUNS_S_MAX, closing
 from bot.reconcile.deliveries import ATTEMPTS_MAX, to_ask_again, to_retry
 from bot.reconcile.labels import CLOCKS_APART_S_MAX, WISH_AGE_S_MAX, Wish, judge
+from bot.reconcile.loop import Reconciler
 from bot.reconcile.runs import ending_of
+from execution.gitcmd import GitError
 from execution.runs import Run, Source
 from execution.upkeep import FailedDelivery, Working
 from governance.states import RunOutcome, RunState
+from ledger.errors import GitError as LedgerGitError
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
 GRACE_S = 300.0
@@ -115,3 +121,20 @@ def test_an_orphaned_check_is_never_green(age_s: float, conclusion: str) -> None
     started = NOW - dt.timedelta(seconds=age_s)
     check = CheckRunObject(id=1, name="optr", status="in_progress", app=AppRef(id=1), started_at=started)
     assert closing(check, NOW)["conclusion"] == conclusion
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        GitHubError(GitHubErrorCode.FORBIDDEN, Call("GET", "/"), "no"),
+        GitError(["log"], 128, "bad object"),  # our copy of one repository is damaged
+        LedgerGitError("git failed"),
+        OSError("no space left"),
+    ],
+)
+def test_what_one_repository_meets_does_not_keep_the_others_waiting(trouble: Exception) -> None:
+    async def anchor() -> int:
+        raise trouble
+
+    nobody = cast("Any", None)
+    assert asyncio.run(Reconciler(nobody, nobody, 1.0)._tolerant(anchor())) == 0
