@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from governance.codes import RefusedError
 from governance.entry_types import ENDED, EntryType, NodeState
 from governance.events import NodeEvent, read, replay
+from governance.policy.decide import Policy
 from governance.settlement import Aggregate, Outcome, Settlement
 
 EVENTS = "events.jsonl"
 COMPLETE = "execution-complete.json"
 SELECTION = "optr-selection.json"
+POLICY = "policy.json"
 _EARNED = frozenset({Outcome.SELECTED, Outcome.NOT_SELECTED, Outcome.COMPLETE})
 
 
@@ -30,6 +32,8 @@ class Stored:
         planned: members of the ledger line MAEG_CREATED; None when the ledger has none.
         decided: members of the ledger line of the decision.
         events, complete, selection: the files `events.jsonl`, `execution-complete.json`, `optr-selection.json`.
+        lines: members of every ledger line of the run.
+        policy: the file `policy.json`; empty when the record has none.
     """
 
     planned: Mapping[str, Any] | None
@@ -37,6 +41,8 @@ class Stored:
     events: bytes
     complete: bytes
     selection: bytes
+    lines: Sequence[Mapping[str, Any]] = ()
+    policy: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,12 @@ def reconstruct(stored: Stored) -> Replayed:
         states, events = replay(stored.events), read(stored.events)
     except RefusedError as refused:
         return Replayed((), {}, (Difference(EVENTS, str(refused)),))
-    found = [*_against_ledger(stored, events), *_against_selection(stored), *_against_outcome(stored, events, states)]
+    found = [
+        *_against_ledger(stored, events),
+        *_against_policy(stored, events),
+        *_against_selection(stored),
+        *_against_outcome(stored, events, states),
+    ]
     return Replayed(tuple(events), states, tuple(found))
 
 
@@ -89,13 +100,39 @@ def _against_ledger(stored: Stored, events: Sequence[NodeEvent]) -> Iterator[Dif
         place = f"ledger entry {int(planned['seq']) + 1}"
         if planned["seq"] >= decided["seq"]:
             yield Difference(place, f"the graph was recorded after the decision, {here}")
-        if first.type != EntryType.MAEG_CREATED or first.facts.get("graph") != planned.get("graph"):
+        if first.facts.get("graph") != planned.get("graph"):  # the chain begins with it, or could not be replayed
             yield Difference(f"{EVENTS} line 1", f"the graph is not the one of {place}")
     roots = [(number, event) for number, event in enumerate(events, 1) if event.type == EntryType.PDO_ORCH_AGGREGATED]
     if not roots:
         yield Difference(EVENTS, "the settlements were never aggregated (PDO_ORCH_AGGREGATED)")
     elif roots[-1][1].facts.get("root") != decided.get("aggregate"):
         yield Difference(f"{EVENTS} line {roots[-1][0]}", f"the aggregate's root is not the one of {here}")
+
+
+def _against_policy(stored: Stored, events: Sequence[NodeEvent]) -> Iterator[Difference]:
+    """Everything was decided under the policy of the plan; plans of old versions name none, and their lines neither."""
+    if stored.planned is None:
+        return
+    wanted, said = stored.planned.get("policy"), f"ledger entry {int(stored.planned['seq']) + 1}"
+    for line in stored.lines:
+        if "policy" in line and line["policy"] != wanted:
+            what = f"{line['type']} names another policy than the plan, {said}"
+            yield Difference(f"ledger entry {int(line['seq']) + 1}", what)
+    for number, event in enumerate(events, 1):
+        if event.facts.get("policy") != wanted:
+            yield Difference(f"{EVENTS} line {number}", f"{event.type} names another policy than the plan, {said}")
+    if stored.policy and _digest(stored.policy) != wanted:
+        yield Difference(POLICY, f"it is not the policy that the plan names, {said}")
+
+
+def _digest(content: bytes) -> str | None:
+    """The digest of the policy that is kept word for word, whatever the file says of it; None when it is none."""
+    kept = _object(content) or {}
+    kept.pop("digest", None)
+    try:
+        return Policy.model_validate_json(json.dumps(kept)).digest
+    except ValidationError:
+        return None
 
 
 def _against_selection(stored: Stored) -> Iterator[Difference]:

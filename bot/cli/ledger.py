@@ -205,7 +205,7 @@ def replay(*, run: Run, repo: Repo = Path(), as_json: Json = False, verbose: Ver
         emit(visible("\n".join([*(line for one in found for line in _replay_lines(*one)), *told(absent)])))
     differences = [difference for _, replayed in found for difference in replayed.differences]
     if differences:
-        complain("\n".join(f"error: {one.where}: {one.what}" for one in differences))
+        complain("\n".join(dict.fromkeys(f"error: {one.where}: {one.what}" for one in differences)))
     return ExitCode.TAMPERED if differences else ExitCode.OK
 
 
@@ -398,7 +398,7 @@ def _extracted(place: Place, name: str, wanted: "Callable[[Entry], bool] | None"
 
 
 def _stored(record: "Extract", run: str) -> "list[tuple[Entry, Any]]":
-    from governance.replaying import COMPLETE, EVENTS, SELECTION, Stored  # noqa: PLC0415 - `--help` must not wait
+    from governance.replaying import COMPLETE, EVENTS, POLICY, SELECTION, Stored  # noqa: PLC0415 - as above
 
     plans = {
         str(entry.record["run"]): entry.record for entry in record.entries if entry.record["type"] == "MAEG_CREATED"
@@ -407,8 +407,18 @@ def _stored(record: "Extract", run: str) -> "list[tuple[Entry, Any]]":
     for entry in record.entries:
         for path in entry.files:
             if path.endswith(f"/{EVENTS}"):
-                files = [record.files.get(path.removesuffix(EVENTS) + name, b"") for name in (COMPLETE, SELECTION)]
-                stored = Stored(plans.get(str(entry.record["run"])), entry.record, record.files[path], *files)
+                complete, selection = (
+                    record.files.get(path.removesuffix(EVENTS) + name, b"") for name in (COMPLETE, SELECTION)
+                )
+                stored = Stored(
+                    planned=plans.get(str(entry.record["run"])),
+                    decided=entry.record,
+                    events=record.files[path],
+                    complete=complete,
+                    selection=selection,
+                    lines=[one.record for one in record.entries if one.record["run"] == entry.record["run"]],
+                    policy=record.files.get(f"workflows/{entry.record['workflow']}/{POLICY}", b""),
+                )
                 found.append((entry, stored))
     if not found:
         raise OptrError(f"{run} recorded no events", where="RUN", remedy="It was not decided: see `optr ledger show`")

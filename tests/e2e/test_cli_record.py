@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer._key import SSlibKey
 
+from governance.events import chain, read
 from governance.replaying import Stored, reconstruct
+from ledger.entry import COMMON, Draft
+from ledger.extract import extract
+from ledger.keys import Signer
 from ledger.note import parse_vkey
+from ledger.sequencer import Sequencer
+from ledger.store import FileCheckpoints
+from ledger.verify import verify_branch
 from tests.e2e.cli_kit import Bench, make_bench
 
 
@@ -147,6 +155,56 @@ def test_every_change_to_what_is_stored_is_found_by_replay(bench: Bench) -> None
     assert [name for name, differences in found.items() if not differences] == []
     assert "line " in found["an event changed"][0].what  # the chain names the line
     assert "never aggregated" in found["an event cut off"][0].what
+
+
+def _copied(
+    bench: Bench,
+    root: Path,
+    line: Callable[[dict[str, Any]], dict[str, Any]] = lambda body: body,
+    file: Callable[[str, bytes], bytes] = lambda _path, data: data,
+) -> Path:
+    """The whole record written again, as only its operator could: other lines and files, all digests and signatures."""
+    git_dir, record = root / "record.git", extract(bench.repo / ".git", lambda _entry: True)
+    subprocess.run(["git", "init", "--quiet", "--bare", str(git_dir)], check=True)
+    signer = Signer.generate(root / "key", "optr.local/thing")
+    sequencer = Sequencer(git_dir, signer, FileCheckpoints(root / "checkpoints"))
+    for entry in record.entries:
+        told = entry.record
+        body = line({name: value for name, value in told.items() if name not in COMMON | {"files"}})
+        draft = Draft(entry.id, told["type"], told["workflow"], told["run"], told["actor"], entry.timestamp, body)
+        files = {
+            f"datalake/{path}": file(path, record.files[path]) for path in entry.files if path.startswith("workflows/")
+        }
+        sequencer.append([draft], files)
+    return git_dir
+
+
+def test_replay_finds_what_was_decided_under_another_policy(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "same").mkdir()
+    (tmp_path / "other").mkdir()
+    assert bench.optr("ledger", "replay", "one", "--repo", str(_copied(bench, tmp_path / "same"))).code == 0
+
+    def line(body: dict[str, Any]) -> dict[str, Any]:
+        return body | {"policy": "0" * 64} if "selectedOptr" in body else body
+
+    def file(path: str, data: bytes) -> bytes:
+        if path.endswith("/policy.json"):  # what it says of itself stays
+            return data.replace(b"unless {", b"when {")
+        if not path.endswith("/events.jsonl"):
+            return data
+        first, second, *more = read(data)
+        changed = second.model_copy(update={"facts": second.facts | {"policy": "0" * 64}})
+        return chain(json.loads(data.splitlines()[0])["run"], [first, changed, *more])
+
+    git_dir = _copied(bench, tmp_path / "other", line, file)
+    assert verify_branch(git_dir).problem is None, "nothing but the policies gives it away"
+    ran = bench.optr("ledger", "replay", "one", "--repo", str(git_dir))
+    assert ran.code == 20
+    assert [told.removeprefix("error: ") for told in ran.err.splitlines() if told.startswith("error: ")] == [
+        "ledger entry 2: OPTR_SELECTED names another policy than the plan, ledger entry 1",
+        "events.jsonl line 2: SUB_PAC_ISSUED names another policy than the plan, ledger entry 1",
+        "policy.json: it is not the policy that the plan names, ledger entry 1",
+    ]
 
 
 def _envelope(bench: Bench) -> dict[str, Any]:
