@@ -158,7 +158,7 @@ class GitHubGate:
             recorded_base=run.base_branch,
             approvals_required=rules.approvals if rules else None,
             two_person=rules.two_person if rules else True,
-            reviews=self._people.asked(run, await _reviews(client, run.repository, pull_request.number)),
+            reviews=await self._people.asked(run, await _reviews(client, run.repository, pull_request.number)),
         )
 
     def _signed(self, repository: str) -> Copy | None:

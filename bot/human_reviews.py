@@ -3,6 +3,7 @@
 Nothing counts that does not stand there: what cannot be asked is denied, and what cannot be recorded closes the gate.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from bot.gate import Review, ReviewState
@@ -15,6 +16,8 @@ from execution.store import Store
 from governance.codes import RefusedError
 from governance.entry_types import EntryType
 from governance.states import RunState
+from governance.trust.chain import require_trusted
+from governance.trust.records import Revocation
 from ledger.entry import Draft
 from ledger.errors import LedgerError
 
@@ -44,12 +47,13 @@ class HumanReviews:
         self._ledgers = ledgers
         self._clock = clock
 
-    def asked(self, run: Run, reviews: tuple[Review, ...] | None) -> tuple[Review, ...] | None:
-        """The reviews, each approval with what the run's policy has against it."""
-        if reviews is None:
-            return None
+    async def asked(self, run: Run, reviews: tuple[Review, ...] | None) -> tuple[Review, ...] | None:
+        """The reviews, each approval with what speaks against it: the run's policy, or that the person was revoked."""
+        if not reviews:
+            return reviews
+        taken = await asyncio.to_thread(self._revocations, run)
         return tuple(
-            review.model_copy(update={"denied": self._why_not(run, review)})
+            review.model_copy(update={"denied": self._why_not(run, review, taken)})
             if review.state is ReviewState.APPROVED
             else review
             for review in reviews
@@ -102,8 +106,18 @@ class HumanReviews:
         await self._ledgers.append(run.installation, run.repository, [draft], {})
         self._store.put(run.id, name, ReviewKept(entry=entry, recorded_ms=now_ms))
 
-    def _why_not(self, run: Run, review: Review) -> str:
+    def _revocations(self, run: Run) -> tuple[Revocation, ...] | str:
+        """What was revoked, or why that cannot be told."""
         try:
+            return self._ledgers.revocations(run.repository)
+        except (RefusedError, LedgerError, OSError) as error:
+            return f"who was revoked cannot be read: {error}"
+
+    def _why_not(self, run: Run, review: Review, taken: tuple[Revocation, ...] | str) -> str:
+        if isinstance(taken, str):
+            return taken
+        try:
+            require_trusted(taken, review.login)
             require_approval(self._store, run, review.login, own_request=_is_own(run, review), bot=not review.human)
         except RefusedError as refused:
             return refused.text

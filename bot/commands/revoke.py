@@ -52,7 +52,17 @@ async def handle(call: Call) -> str:
     except RunProblem as problem:
         why = neutralise(str(problem), ANSWER_CHARACTERS_MAX)
         return f"Nothing was done: {why} (`{code(problem.code)}`). Usage: `{COMMAND.usage}`"
+    if kind is RevocationKind.HUMAN:
+        await _judge_again(call)
     return (_lifted if asked.lifted else _revoked)(taken.aim, taken.seq)
+
+
+async def _judge_again(call: Call) -> None:
+    """Judge the open pull requests anew: whether an approval counts depends on who is trusted."""
+    context, repository = call.context, call.repository.full_name
+    for run in await context.runs.runs_in_review(repository):
+        found = await context.github(call.installation).pull_request(repository, run.pull_request)
+        await context.gate.evaluate(run, found)
 
 
 def _wrong(kind: RevocationKind, target: str) -> str:
@@ -87,7 +97,7 @@ def _lifted(aim: Aim, seq: int | None) -> str:
 def _reach(aim: Aim) -> str:
     later = {
         RevocationKind.AGENT: "Later runs leave it out.",
-        RevocationKind.HUMAN: "No run starts at their word, and none can be corrected at it.",
+        RevocationKind.HUMAN: "No run starts at their word, and their approvals count for nothing.",
         RevocationKind.DELEGATION: "Later runs have delegations of their own and are not concerned.",
         RevocationKind.KEY: "Nothing that this key signed or was granted counts, in later runs too.",
     }[aim.kind]

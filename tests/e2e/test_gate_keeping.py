@@ -49,6 +49,20 @@ def test_the_repositorys_policy_says_whose_approval_counts(service: Service, sam
     assert (line["actor"], line["head"], line["ownRequest"]) == ("hopper", head, False)
 
 
+def test_a_revoked_persons_approval_closes_the_gate_until_trust_is_given_back(place: Place) -> None:
+    issue = place.ask()
+    pull = place.opened(issue)
+    head, root = pull["head"]["sha"], place.human("root", "admin")
+    approve(place, pull["number"], "grace")
+    place.concluded(head, "optr/gate", "success")
+    place.say(issue, "/optr revoke human Grace", root)
+    told = "grace may not approve, human 'grace' was revoked by 'root'"
+    eventually(lambda: any(told in one["output"]["summary"] for one in place.checks(head, "optr/gate")), told)
+    assert not [one for one in place.checks(head, "optr/gate") if one["conclusion"] == "success"]
+    place.say(issue, "/optr revoke human grace lift", root)
+    place.concluded(head, "optr/gate", "success")
+
+
 def test_a_merge_queue_gets_its_answer_on_its_own_commit(place: Place) -> None:
     issue = place.ask()
     pull = place.opened(issue)
