@@ -14,6 +14,7 @@ from bot import logs
 from bot.errors import OptrError
 from bot.github.git import DATALAKE_REF, GitRemote, checked_repository
 from bot.ledgers import Ledgers
+from execution.turns import Turns
 from ledger.branch import GitDir
 from ledger.checkpoint import Checkpoint, parse_checkpoint, parse_text
 from ledger.collect import Tree, ask, post
@@ -24,6 +25,7 @@ from ledger.note import Signature, VerifierKey
 from ledger.policy import POLICY_BYTES_MAX, Policy, cosigned, parse_policy
 from ledger.publication import CHECKPOINT_FILE
 
+TURNS = "witnesses"  # directory of the state where the turns of those who ask stand
 TRIES_MAX = 3  # collections in a row, when the ledger grows under each of them
 
 _LOG = logging.getLogger("optr.witnesses")
@@ -121,13 +123,15 @@ class Cosigning:
         policy: its witnesses with a URL are asked; who must vouch is the readers' to say.
         ledgers, remote: whose heads, and their copies.
         told: hears of each answer.
+        turns: of a ledger, so that of processes with one state only one asks at a time, and the next sees what it got.
     """
 
-    def __init__(self, policy: Policy, ledgers: Ledgers, remote: GitRemote, told: Told) -> None:
+    def __init__(self, policy: Policy, ledgers: Ledgers, remote: GitRemote, told: Told, turns: Turns) -> None:
         self._asked = {policy.witnesses[name]: url for name, url in policy.urls.items()}
         self._ledgers = ledgers
         self._remote = remote
         self._told = told
+        self._turns = turns
         self._behind: set[str] = set()
 
     @property
@@ -150,6 +154,10 @@ class Cosigning:
         Raises:
             WitnessError: a witness cosigned nothing; what the others gave is kept.
         """
+        async with self._turns.of(checked_repository(repository)):
+            await self._collect(installation, repository)
+
+    async def _collect(self, installation: int, repository: str) -> None:
         for _ in range(TRIES_MAX):
             tree = await self._newest(installation, repository)
             if tree is None:

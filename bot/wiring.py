@@ -14,7 +14,7 @@ import aiohttp
 from bot.afterwards import Afterwards, Chore
 from bot.anchors import Anchors
 from bot.brakes import Brakes
-from bot.cosigning import Cosigning, asked_policy
+from bot.cosigning import TURNS, Cosigning, asked_policy
 from bot.desk import RecordDesk
 from bot.endpoints import LOCK_FILE, MILLISECONDS, engine_url, github_settings, state_url
 from bot.errors import OptrError
@@ -186,7 +186,8 @@ class App:
         chores: list[Chore] = []
         if self._settings.witness_policy is not None:
             policy = asked_policy(self._settings.witness_policy)
-            cosigning = Cosigning(policy, self._ledgers, self._remote, self._metrics.witnessed)
+            turns = Turns(self._settings.state / TURNS)
+            cosigning = Cosigning(policy, self._ledgers, self._remote, self._metrics.witnessed, turns)
             self._metrics.watch_witnesses(lambda: cosigning.behind)
             chores.append(cosigning)
         return chores

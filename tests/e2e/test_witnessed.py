@@ -5,7 +5,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from bot.exit_codes import ExitCode
 from tests.e2e.conftest import MakeService
 from tests.e2e.service import ROOT, Place, Service, eventually, free_port
+from tests.e2e.witnesses import NAME, THEIRS, witness
 
 RULES = {".github/optr.yml": b"version: [\n"}  # a run that cannot be planned writes one line, in a moment
-NAME = "witness.example/ours"
-THEIRS = "witness.example/theirs"
 TOKEN = "a-token-that-is-long-enough"
 
 
@@ -33,23 +31,6 @@ def service(make_service: MakeService) -> Iterator[Service]:
 def optr(service: Service, *args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bot.cli", *args]
     return subprocess.run(command, cwd=ROOT, env=service.environ, capture_output=True, text=True, check=False)
-
-
-@contextmanager
-def witness(home: Path, logs: Path, port: int, name: str = NAME) -> Iterator[str]:
-    """A running witness; its line for a policy."""
-    args = [str(home / name.partition("/")[2]), "--name", name, "--logs", str(logs), "--port", str(port)]
-    command = [sys.executable, "-m", "bot.cli", "witness", "serve", *args]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as served:
-        try:
-            assert served.stdout is not None
-            assert served.stderr is not None
-            said = served.stdout.readline().strip()
-            served.stderr.readline()
-            yield said
-        finally:
-            served.terminate()
-            served.communicate(timeout=30)
 
 
 def metric(service: Service, name: str, **labels: str) -> float:
