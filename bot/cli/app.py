@@ -13,6 +13,7 @@ from bot.cli import (
     demo,
     doctor,
     execute,
+    forget,
     init,
     keys,
     ledger,
@@ -74,6 +75,7 @@ def build() -> typer.Typer:
     app.command("rebuild-ledger", epilog=rebuild_ledger.EPILOG)(rebuild_ledger.rebuild_ledger)
     app.command(epilog=serve.EPILOG)(serve.serve)
     app.command("adopt-ledgers", epilog=adopt_ledgers.EPILOG)(adopt_ledgers.adopt_ledgers)
+    app.command(epilog=forget.EPILOG)(forget.forget)
     app.command(epilog=doctor.EPILOG)(doctor.doctor)
     app.command(epilog=report.EPILOG)(report.report)
     for group in _groups():
