@@ -180,6 +180,9 @@ def test_settlements_are_those_of_the_events_and_the_children_of_the_aggregate(r
         (name, "settlements or aggregate: 'settlements' is missing or malformed")
     ]
     assert kept(aggregate={})[0][1].startswith("settlements or aggregate: Field required")
+    assert kept(aggregate=complete["aggregate"] | {"root": 3}) == [
+        (name, "settlements or aggregate: Input should be a valid string")
+    ]
     assert kept(settlements=3) == [
         (name, "settlements or aggregate: 'int' object is not iterable is missing or malformed")
     ]
