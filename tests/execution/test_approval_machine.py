@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,23 +11,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from execution.agents.build import ModelAccess
 from execution.artifacts import APPROVED, PLAN, POLICY, Approved
 from execution.local import LocalForge
 from execution.policies import load_policy
 from execution.problems import RunProblem
 from execution.runs import Run
-from execution.sandbox.bubblewrap import Bubblewrap
 from execution.stages.admit import APPROVAL_WAITS_MS, Approver, approve
 from execution.stages.plan import VERIFY_SLACK_MS
-from execution.store import Store
-from execution.world import World
 from governance.states import RunOutcome, RunState
 from ledger.entry import Draft
 from ledger.extract import entries
-from ledger.keys import Signer
 from ledger.sequencer import Appended
-from tests.execution.test_plan_approval import ALWAYS, RUN, a_plan, a_run
+from tests.execution.test_plan_approval import ALWAYS, a_plan, a_run
+from tests.execution.worlds import RUN, SIGNER, a_repository, a_store, a_world
 
 PEOPLE = ["ada", "grace", "linus"]
 LAST_MS = APPROVAL_WAITS_MS + VERIFY_SLACK_MS  # an approval after it would start what then is refused
@@ -57,10 +52,8 @@ class Approvals(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.home = Path(tempfile.mkdtemp(prefix="optr-approvals-"))
-        self.git_dir = self.home / "repo.git"
-        subprocess.run(["git", "init", "-q", "--bare", str(self.git_dir)], check=True)
-        self.signer = Signer.generate(self.home / "key", "here")
-        self.forge = Forge(self.git_dir, self.signer, self.home / "checkpoints", lambda _line: None)
+        self.git_dir = a_repository(self.home)
+        self.forge = Forge(self.git_dir, SIGNER, self.home / "checkpoints", lambda _line: None)
         self.now_ms = 0
         self.approved_by = ""
         self.recorded_by = ""
@@ -71,14 +64,7 @@ class Approvals(RuleBasedStateMachine):
         self.world.store.put(RUN, POLICY, load_policy({}, None))
 
     def open(self) -> None:
-        self.world = World(
-            store=Store(f"sqlite:///{self.home / 'state.db'}", lasting=False),
-            forge=lambda _run: self.forge,
-            sandbox=Bubblewrap(),
-            access=ModelAccess({}),
-            scratch=self.home,
-            clock=lambda: self.now_ms / 1000,
-        )
+        self.world = a_world(self.home, a_store(self.home), forge=self.forge, clock=lambda: self.now_ms / 1000)
 
     @rule(by=st.sampled_from(PEOPLE))
     def says_yes(self, by: str) -> None:

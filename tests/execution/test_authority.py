@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from execution.agents.build import ModelAccess
 from execution.agents.profiles import Profile
 from execution.artifacts import AUTHORITY, PLAN, POLICY, Plan
 from execution.authority import GovernedSandbox
@@ -16,24 +15,19 @@ from execution.local import LocalForge
 from execution.policies import load_policy
 from execution.records import Command
 from execution.revocations import Revocations
-from execution.runs import Run, Source
-from execution.sandbox.bubblewrap import Bubblewrap
-from execution.store import Store
+from execution.runs import Source
 from execution.trustbooks import revocation_draft
-from execution.world import World
 from governance.codes import ReasonCode, RefusedError
 from governance.graph import race
-from governance.intent import Intent
 from governance.mandate import issue
 from governance.trust.lineage import authority, draw_up
 from governance.trust.operations import revocation
 from governance.trust.records import RevocationKind
 from ledger.entry import Draft
-from ledger.keys import Signer
 from ledger.sequencer import Sequencer
 from ledger.store import FileCheckpoints
+from tests.execution.worlds import RUN, SIGNER, a_run, a_store, a_world, an_intent
 
-RUN, SHA, SIGNER = "0123456789abcdef", "a" * 64, Signer("optr.local/r", bytes(32))
 WRITE = "repo.write"
 
 
@@ -85,41 +79,13 @@ def test_a_revocation_that_cannot_be_read_stops_everything(ground: Ground) -> No
 @pytest.mark.covers("F5.14")
 def test_each_command_asks_again(ground: Ground, tmp_path: Path) -> None:
     graph = race(RUN, ["claude"])
-    intent = Intent(
-        workflow="w",
-        title="t",
-        body="",
-        intent_sha256=SHA,
-        constraints=(),
-        base_commit="b" * 40,
-        config_digest="",
-        requester="ada",
-    )
+    intent = an_intent()
     (mandate,) = issue(
         graph, intent, paths=("**",), inputs={}, budget_microusd=1, tokens=1, steps=3, deadline_ms=10**13
     )
-    store = Store(f"sqlite:///{tmp_path / 'state.db'}", lasting=False)
-    forge = LocalForge(ground.git_dir, SIGNER, ground.checkpoints, lambda _line: None)
-    world = World(
-        store=store,
-        forge=lambda _run: forge,
-        sandbox=Bubblewrap(),
-        access=ModelAccess({}),
-        scratch=tmp_path,
-        clock=lambda: 2.0,
-    )
-    store.add(
-        Run(
-            id=RUN,
-            source=Source.CLI,
-            repository="r",
-            workflow="w",
-            requester="ada",
-            title="t",
-            intent_sha256=SHA,
-            created_ms=1,
-        )
-    )
+    store = a_store(tmp_path)
+    world = a_world(tmp_path, store, forge=LocalForge(ground.git_dir, SIGNER, ground.checkpoints, lambda _line: None))
+    store.add(a_run(source=Source.CLI))
     profile = Profile.model_validate({"name": "claude", "type": "command", "command": ["true"]})
     plan = Plan(
         intent=intent,

@@ -1,21 +1,16 @@
 """Who may be planned: profiles become signed capabilities, and the ledger says what was taken back."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from execution.agents.build import AgentUnavailableError, ModelAccess
+from execution.agents.build import AgentUnavailableError
 from execution.agents.profiles import Profile
 from execution.artifacts import REGISTER
 from execution.enrolment import NotEnrolledError, capabilities_of, enrolled, instead_of, require_enrolled
-from execution.local import LocalForge
 from execution.problems import RunProblem
-from execution.runs import Run, Source
-from execution.sandbox.bubblewrap import Bubblewrap
-from execution.store import Store
+from execution.runs import Source
 from execution.trustbooks import revocation_draft
-from execution.world import World
 from governance.nodes import CANDIDATE_CAPABILITIES, REVIEWER_CAPABILITIES
 from governance.trust.lineage import authority
 from governance.trust.operations import revocation
@@ -23,21 +18,11 @@ from governance.trust.records import Book, RevocationKind
 from governance.trust.roster import Roster
 from governance.trust.verify import require_sound
 from ledger.entry import Draft
-from ledger.keys import Signer
 from ledger.sequencer import Sequencer
 from ledger.store import FileCheckpoints
+from tests.execution.worlds import SIGNER, a_repository, a_run, a_store, a_world
 
-SIGNER = Signer("optr.local/r", bytes(32))
-RUN = Run(
-    id="0123456789abcdef",
-    source=Source.CLI,
-    repository="r",
-    workflow="w",
-    requester="ada",
-    title="t",
-    intent_sha256="a" * 64,
-    created_ms=1,
-)
+RUN = a_run(source=Source.CLI)
 
 
 def profile(name: str, **members: object) -> Profile:
@@ -56,20 +41,10 @@ class Office:
     """A ledger, and a world that plans on it."""
 
     def __init__(self, directory: Path) -> None:
-        git_dir, checkpoints = directory / "r.git", directory / "checkpoints"
-        subprocess.run(["git", "init", "--quiet", "--bare", str(git_dir)], check=True)
-        self.sequencer = Sequencer(git_dir, SIGNER, FileCheckpoints(checkpoints))
-        forge = LocalForge(git_dir, SIGNER, checkpoints, lambda _line: None)
-        self.store = Store(f"sqlite:///{directory / 'state.db'}", lasting=False)
+        self.sequencer = Sequencer(a_repository(directory), SIGNER, FileCheckpoints(directory / "checkpoints"))
+        self.store = a_store(directory)
         self.store.add(RUN)
-        self.world = World(
-            store=self.store,
-            forge=lambda _run: forge,
-            sandbox=Bubblewrap(),
-            access=ModelAccess({}),
-            scratch=directory,
-            clock=lambda: 2.0,
-        )
+        self.world = a_world(directory, self.store)
 
     def revoke(self, kind: RevocationKind, target: str) -> None:
         made = revocation(authority(SIGNER), kind, target, by="eve", now_ms=1)

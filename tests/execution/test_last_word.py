@@ -10,22 +10,17 @@ from typing import Any
 
 import pytest
 
-from execution.agents.build import ModelAccess
 from execution.lastword import before_the_end
-from execution.local import LocalForge
 from execution.problems import RunProblem
-from execution.runs import Run, Source
-from execution.sandbox.bubblewrap import Bubblewrap
+from execution.runs import Source
 from execution.stages.conclude import FACT_CHARS_MAX, conclude, record_late
 from execution.stages.flow_record import record_flow
 from execution.stages.publish import publish
 from execution.stages.record import record, record_plan
-from execution.store import Store
 from execution.world import World
 from governance.states import RunOutcome, RunState
-from ledger.keys import Signer
+from tests.execution.worlds import RUN, SHA, a_repository, a_run, a_store, a_world
 
-RUN, SIGNER = "0123456789abcdef", Signer("optr.local/r", bytes(32))
 Effect = Callable[[World, str], Coroutine[Any, Any, object]]
 
 
@@ -42,19 +37,7 @@ class Yard:
         ).stdout
 
     def begin(self, source: Source = Source.GITHUB, base: str = "") -> None:
-        self.world.store.add(
-            Run(
-                id=RUN,
-                source=source,
-                repository="o/r",
-                workflow="issue-7",
-                requester="ada",
-                title="t",
-                intent_sha256="a" * 64,
-                base_commit=base,
-                created_ms=1,
-            )
-        )
+        self.world.store.add(a_run(source=source, workflow="issue-7", base_commit=base))
 
     def fill(self) -> str:
         tree = self.git("hash-object", "-t", "tree", "-w", "--stdin").strip()
@@ -75,11 +58,8 @@ class Yard:
 
 @pytest.fixture
 def yard(tmp_path: Path) -> Iterator[Yard]:
-    git_dir = tmp_path / "r.git"
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(git_dir)], check=True)
-    forge = LocalForge(git_dir, SIGNER, tmp_path / "checkpoints", lambda _line: None)
-    store = Store(f"sqlite:///{tmp_path / 'state.db'}", lasting=False)
-    yield Yard(git_dir, World(store, lambda _run: forge, Bubblewrap(), ModelAccess({}), tmp_path, lambda: 2.0))
+    store = a_store(tmp_path)
+    yield Yard(a_repository(tmp_path), a_world(tmp_path, store))
     store.close()
 
 
@@ -93,7 +73,7 @@ def test_a_run_that_could_not_be_planned_leaves_its_ending(yard: Yard) -> None:
     assert len(line["problem"]) == FACT_CHARS_MAX, "whatever a file or a model said, the line fits"
     assert line["problem"].startswith("éé")
     assert "[… cut from 200000 bytes, sha256 " in line["problem"], "and says that it is not all"
-    assert line["intentSha256"] == "a" * 64
+    assert line["intentSha256"] == SHA
     assert not yard.end(RunOutcome.CANCELLED)
     assert len(yard.lines()) == 1
 

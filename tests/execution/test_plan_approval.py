@@ -1,77 +1,51 @@
 """A plan that waits for a person: its mandates last as long as it may wait; an approval after that starts nothing."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from execution.agents.build import ModelAccess
 from execution.agents.profiles import Profile
 from execution.artifacts import APPROVED, PLAN, POLICY, Approved, Plan
 from execution.config import Config
-from execution.local import LocalForge
 from execution.policies import load_policy
 from execution.problems import RunProblem
 from execution.records import Limits
 from execution.runs import Run, Source
-from execution.sandbox.bubblewrap import Bubblewrap
 from execution.stages.admit import APPROVAL_WAITS_MS, Approver, approve, asked_for
 from execution.stages.flow_plan import Parts
 from execution.stages.plan import VERIFY_SLACK_MS, _mandates, _waits_ms
 from execution.store import Store
 from execution.trustbooks import revocation_draft
-from execution.world import World
 from governance.graph import race
-from governance.intent import Intent
 from governance.policy.decide import Policy
 from governance.states import RunState
 from governance.trust.lineage import authority
 from governance.trust.operations import revocation
 from governance.trust.records import RevocationKind
 from ledger.extract import entries
-from ledger.keys import Signer
 from ledger.sequencer import Sequencer
 from ledger.store import FileCheckpoints
+from tests.execution import worlds
+from tests.execution.worlds import BASE, RUN, SIGNER, a_repository, a_store, a_world, an_intent
 
-RUN, SHA, WALL_S = "0" * 16, "a" * 64, 600.0
+WALL_S = 600.0
 PROFILE = Profile.model_validate({"name": "claude", "type": "command", "command": ["true"]})
 ALWAYS = Config.model_validate({"review": {"plan_approval": "always"}})
 NEVER = Config.model_validate({"review": {"plan_approval": "never"}})
 
 
 def a_run(**changes: object) -> Run:
-    fields = {
-        "id": RUN,
-        "source": Source.GITHUB,
-        "repository": "o/r",
-        "workflow": "w",
-        "requester": "ada",
-        "title": "t",
-        "body": "",
-        "intent_sha256": SHA,
-        "base_commit": "b" * 40,
-        "state": RunState.AWAITING_APPROVAL,
-        "created_ms": 1,
-    }
-    return Run.model_validate({**fields, **changes})
+    """One that waits for a person."""
+    return worlds.a_run(**{"base_commit": BASE, "state": RunState.AWAITING_APPROVAL, **changes})
 
 
 def a_plan(run: Run, config: Config) -> Plan:
     """As `execution.stages.plan` makes it, at the beginning of time."""
     graph = race(RUN, ["claude"])
     limits = {"A1": Limits(wall_seconds=WALL_S)}
-    intent = Intent(
-        workflow="w",
-        title="t",
-        body="",
-        intent_sha256=SHA,
-        constraints=(),
-        base_commit="b" * 40,
-        config_digest="",
-        requester="ada",
-    )
+    intent = an_intent()
     until_ms = _waits_ms(run, config, Parts(graph=graph, racers={"A1": PROFILE}), limits)
     return Plan(
         intent=intent,
@@ -82,7 +56,7 @@ def a_plan(run: Run, config: Config) -> Plan:
         checks=(),
         checks_source="",
         base_branch="main",
-        base_commit="b" * 40,
+        base_commit=BASE,
         workflow="w",
         profiles={"A1": PROFILE},
         limits=limits,
@@ -95,7 +69,7 @@ def a_plan(run: Run, config: Config) -> Plan:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(f"sqlite:///{tmp_path / 'state.db'}", lasting=False)
+    made = a_store(tmp_path)
     yield made
     made.close()
 
@@ -111,18 +85,10 @@ def test_only_a_plan_that_will_be_asked_about_is_given_the_time_to_wait() -> Non
 
 
 def test_an_approval_after_its_mandates_have_run_out_starts_and_records_nothing(store: Store, tmp_path: Path) -> None:
-    signer = Signer.generate(tmp_path / "key", "here")
-    world = World(
-        store=store,
-        forge=lambda _run: LocalForge(tmp_path / "none", signer, tmp_path, lambda _line: None),
-        sandbox=Bubblewrap(),
-        access=ModelAccess({}),
-        scratch=tmp_path,
-        clock=lambda: (APPROVAL_WAITS_MS + VERIFY_SLACK_MS) / 1000 + 1,
-    )
+    world = a_world(tmp_path, store, clock=lambda: (APPROVAL_WAITS_MS + VERIFY_SLACK_MS) / 1000 + 1)
     run = store.add(a_run())
     store.put(RUN, PLAN, a_plan(run, ALWAYS))
-    with pytest.raises(RunProblem, match="was made 7 days ago and Sub-PAC-0000000000000000-A1 does not last") as caught:
+    with pytest.raises(RunProblem, match="was made 7 days ago and Sub-PAC-0123456789abcdef-A1 does not last") as caught:
         asyncio.run(approve(world, RUN, Approver("grace")))
     assert caught.value.code == "DISPATCH_EXPIRED"
     assert store.find(RUN, APPROVED, Approved) is None
@@ -139,20 +105,9 @@ class Desk:
     """A run that waits for its approval, planned under a repository's policy, with a ledger in git."""
 
     def __init__(self, directory: Path, store: Store, repository_policy: bytes | None) -> None:
-        git_dir, checkpoints = directory / "r.git", directory / "checkpoints"
-        subprocess.run(["git", "init", "--quiet", "--bare", str(git_dir)], check=True)
-        self.signer = Signer.generate(directory / "key", "here")
-        self.sequencer = Sequencer(git_dir, self.signer, FileCheckpoints(checkpoints))
-        self.forge = LocalForge(git_dir, self.signer, checkpoints, lambda _line: None)
-        self.git_dir, self.store = git_dir, store
-        self.world = World(
-            store=store,
-            forge=lambda _run: self.forge,
-            sandbox=Bubblewrap(),
-            access=ModelAccess({}),
-            scratch=directory,
-            clock=lambda: 1.0,
-        )
+        self.git_dir, self.store = a_repository(directory), store
+        self.sequencer = Sequencer(self.git_dir, SIGNER, FileCheckpoints(directory / "checkpoints"))
+        self.world = a_world(directory, store)
         run = store.add(a_run())
         store.put(RUN, PLAN, a_plan(run, ALWAYS))
         if repository_policy is not None:
@@ -196,7 +151,7 @@ def test_without_a_policy_to_ask_nobody_approves_and_a_revoked_person_never_does
     desk = Desk(tmp_path, store, None)
     assert desk.refused(Approver("grace"), "policy of run .* is not there to be asked") == "POLICY_DENIED"
     store.put(RUN, POLICY, load_policy({}, None))
-    made = revocation(authority(desk.signer), RevocationKind.HUMAN, "Grace", by="root", now_ms=1)
+    made = revocation(authority(SIGNER), RevocationKind.HUMAN, "Grace", by="root", now_ms=1)
     desk.sequencer.append([revocation_draft(made)], {})
     assert desk.refused(Approver("grace"), "human 'grace' was revoked by 'root'") == "TRUST_REVOKED"
     assert desk.approve(Approver("linus")) is not None

@@ -34,21 +34,18 @@ from execution.ports import Forge
 from execution.problems import RunProblem
 from execution.records import AgentOutcome, AgentReport, Attempt, Candidate, Limits
 from execution.reviews import NoVote, VoteKind
-from execution.runs import Run, Source
-from execution.sandbox.bubblewrap import Bubblewrap
+from execution.runs import Source
 from execution.stages.review import PATCH_BYTES_MAX, admit_reviewer, review
 from execution.store import Store
 from execution.world import World
 from governance.graph import race
-from governance.intent import Intent
 from governance.mandate import issue
 from governance.report import Verdict, judge
 from governance.trust.lineage import draw_up
-from ledger.keys import Signer
 from scoring.evidence import CheckForm, CheckOutcome, CheckResult, DiffFacts, Evidence, Reason
+from tests.execution.worlds import RUN, SHA, SIGNER, a_run, a_world, an_intent
 
-RUN, MODEL, SECRET = "0123456789abcdef", "gpt-6.1-sol", "sk-live-0123456789abcdef0123"
-SHA = "a" * 64
+MODEL, SECRET = "gpt-6.1-sol", "sk-live-0123456789abcdef0123"
 SAID = {
     "approved": False,
     "violations": [f"a.py: prints {SECRET}"],
@@ -57,9 +54,6 @@ SAID = {
     "rationale": "no",
     "estimatedComplexity": "low",
 }
-
-
-SIGNER = Signer("optr.local/r", bytes(32))
 
 
 def local_forge(directory: Path) -> Forge:
@@ -92,16 +86,7 @@ def patched(agent: str, patch: bytes, *, failed: bool = False) -> tuple[Tried, E
 
 def plan() -> Plan:
     graph = race(RUN, ["codex", "claude", "sed"], ["claude"])
-    intent = Intent(
-        workflow="w",
-        title="Fix it",
-        body="Please.",
-        intent_sha256=SHA,
-        constraints=(),
-        base_commit="b" * 40,
-        config_digest="",
-        requester="ada",
-    )
+    intent = an_intent(title="Fix it", body="Please.")
     limits = {"budget_microusd": 1, "tokens": 1, "steps": 1, "deadline_ms": 10**14}
     reviewer = Profile.model_validate(
         {"name": "claude", "type": "openai-codex", "model": MODEL, "roles": ["candidate", "reviewer"]}
@@ -134,18 +119,7 @@ def store(tmp_path: Path) -> Store:
 
 def filled(store: Store, *candidates: tuple[Tried, Evidence]) -> None:
     made = plan()
-    store.add(
-        Run(
-            id=RUN,
-            source=Source.CLI,
-            repository="r",
-            workflow="w",
-            requester="a",
-            title="t",
-            intent_sha256=SHA,
-            created_ms=1,
-        )
-    )
+    store.add(a_run(source=Source.CLI))
     store.put(RUN, PLAN, made)
     store.put(RUN, POLICY, load_policy({}, None))
     store.put(RUN, AUTHORITY, draw_up(SIGNER, "ada", made.mandates, 1))
@@ -173,15 +147,7 @@ def at_work(store: Store, tmp_path: Path, work: Callable[[World, RecordedModel],
         )
         async with recorded_model([cassette]) as model:
             environ = {**model.environ, "OTHER_API_KEY": SECRET}
-            world = World(
-                store=store,
-                forge=lambda _run: forge,
-                sandbox=Bubblewrap(),
-                access=ModelAccess(environ, retries=0),
-                scratch=tmp_path,
-                clock=lambda: 2.0,
-            )
-            return await work(world, model)
+            return await work(a_world(tmp_path, store, forge=forge, access=ModelAccess(environ, retries=0)), model)
 
     return asyncio.run(main())
 

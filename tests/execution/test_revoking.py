@@ -1,42 +1,25 @@
 """What a request to take authority back means while runs are open, by the records of those runs."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from execution.agents.build import ModelAccess
 from execution.artifacts import AUTHORITY
-from execution.local import LocalForge
 from execution.problems import RunProblem
 from execution.revoking import REASON_CHARACTERS_MAX, Aim, Withdrawal, aim, reason_kept
-from execution.runs import Run, Source
-from execution.sandbox.bubblewrap import Bubblewrap
-from execution.store import Store
-from execution.world import World
+from execution.runs import Run
 from governance.graph import race
-from governance.intent import Intent
 from governance.mandate import issue
 from governance.trust.lineage import authority, draw_up
 from governance.trust.operations import revocation
 from governance.trust.records import Book, Revocation, RevocationKind
-from ledger.keys import Signer
+from tests.execution.worlds import SIGNER, a_repository, a_run, a_store, a_world, an_intent
 
-SIGNER = Signer("optr.local/r", bytes(32))
 AGENT, HUMAN, DELEGATION = RevocationKind.AGENT, RevocationKind.HUMAN, RevocationKind.DELEGATION
 
 
 def book_of(run: str, requester: str, *agents: str) -> Book:
-    intent = Intent(
-        workflow="w",
-        title="t",
-        body="",
-        intent_sha256="a" * 64,
-        constraints=(),
-        base_commit="b" * 40,
-        config_digest="",
-        requester=requester,
-    )
+    intent = an_intent(requester=requester)
     mandates = issue(
         race(run, agents), intent, paths=("**",), inputs={}, budget_microusd=1, tokens=1, steps=3, deadline_ms=10**13
     )
@@ -47,32 +30,15 @@ class Floor:
     """Open runs with their records of trust."""
 
     def __init__(self, directory: Path) -> None:
-        self.store = Store(f"sqlite:///{directory / 'state.db'}", lasting=False)
-        subprocess.run(["git", "init", "--quiet", "--bare", str(directory)], check=True)
-        forge = LocalForge(directory, SIGNER, directory, lambda _line: None)
-        self.world = World(
-            store=self.store,
-            forge=lambda _run: forge,
-            sandbox=Bubblewrap(),
-            access=ModelAccess({}),
-            scratch=directory,
-            clock=lambda: 2.0,
-        )
+        a_repository(directory)
+        self.store = a_store(directory)
+        self.world = a_world(directory, self.store)
         self.runs: list[Run] = []
         self.words: list[Revocation] = []
 
     def open(self, requester: str, *agents: str) -> Run:
         number = len(self.runs) + 1
-        run = Run(
-            id=f"{number:016x}",
-            source=Source.GITHUB,
-            repository="o/r",
-            workflow=f"issue-{number}",
-            requester=requester,
-            title="t",
-            intent_sha256="a" * 64,
-            created_ms=number,
-        )
+        run = a_run(id=f"{number:016x}", workflow=f"issue-{number}", requester=requester, created_ms=number)
         self.runs.append(self.store.add(run))
         if agents:
             self.store.put(run.id, AUTHORITY, book_of(run.id, requester, *agents))

@@ -2,22 +2,17 @@
 
 from pathlib import Path
 
-from execution.agents.build import ModelAccess
 from execution.agents.profiles import Profile
 from execution.artifacts import PLAN, Dispatched, Tried, correction_name, token_name, tried_name
-from execution.local import LocalForge
 from execution.policies import _spent
 from execution.records import AgentOutcome, Attempt, Candidate, Usage
-from execution.sandbox.bubblewrap import Bubblewrap
 from execution.spending import Unmeasured
 from execution.stages.admit import spent_so_far
 from execution.stages.flow_state import slot
-from execution.store import Store
-from execution.world import World
 from governance.correction import Correction, CorrectionType
 from governance.tokens import mint
-from ledger.keys import Signer
-from tests.execution.test_plan_approval import NEVER, RUN, SHA, a_plan, a_run
+from tests.execution.test_plan_approval import NEVER, a_plan, a_run
+from tests.execution.worlds import RUN, SHA, a_store, a_world
 
 NODE = "A1"
 MODEL = Profile.model_validate({"name": "claude", "type": "anthropic-claude", "model": "claude-opus-4-6"})
@@ -44,16 +39,8 @@ def corrected(number: int) -> Correction:
 
 
 def test_every_attempt_of_a_corrected_node_counts(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path / 'state.db'}", lasting=False)
-    signer = Signer.generate(tmp_path / "key", "here")
-    world = World(
-        store=store,
-        forge=lambda _run: LocalForge(tmp_path / "none", signer, tmp_path, lambda _line: None),
-        sandbox=Bubblewrap(),
-        access=ModelAccess({}),
-        scratch=tmp_path,
-        clock=lambda: 1.0,
-    )
+    store = a_store(tmp_path)
+    world = a_world(tmp_path, store)
     run = store.add(a_run())
     plan = a_plan(run, NEVER).model_copy(update={"profiles": {NODE: MODEL}})
     store.put(RUN, PLAN, plan)

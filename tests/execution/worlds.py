@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from execution.agents.build import ModelAccess
@@ -40,14 +41,18 @@ def a_world(
     """What stages depend on.
 
     Args:
-        home: where they write; `r.git` there holds the ledger, and need not exist until a line is appended.
+        home: where they write; `r.git` there holds the ledger, and need not exist before it is asked for.
         store: see a_store.
         forge: another than the plain one.
         access: to models; none when not given.
         clock: seconds since the epoch.
     """
-    made = forge or LocalForge(home / "r.git", SIGNER, home / "checkpoints", lambda _line: None)
-    return World(store, lambda _run: made, Bubblewrap(), access or ModelAccess({}), home, clock)
+
+    @cache
+    def made() -> LocalForge:
+        return forge or LocalForge(home / "r.git", SIGNER, home / "checkpoints", lambda _line: None)
+
+    return World(store, lambda _run: made(), Bubblewrap(), access or ModelAccess({}), home, clock)
 
 
 def a_run(**changes: object) -> Run:
