@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
 import openai
 from openai.types.chat import ChatCompletionChunk
 from openai.types.completion_usage import CompletionUsage
@@ -25,6 +24,7 @@ from execution.models.conversation import (
     read_command,
 )
 from execution.models.errors import ModelError, ModelErrorKind, classify
+from execution.models.openai_client import client_of
 from execution.models.registry import Capability
 from execution.records import Usage
 
@@ -32,19 +32,13 @@ TOOL = {
     "type": "function",
     "function": {"name": TOOL_NAME, "description": TOOL_DESCRIPTION, "parameters": TOOL_SCHEMA},
 }
-NO_KEY = "none"
 Messages = list[dict[str, Any]]
 
 
 @asynccontextmanager
 async def connect(line: Line) -> AsyncIterator["ChatConversation"]:
     """Open a client for one conversation."""
-    async with openai.AsyncOpenAI(
-        api_key=line.key or NO_KEY,  # the SDK insists on one, a local endpoint ignores it
-        base_url=line.base_url,
-        timeout=httpx2.Timeout(line.silence_seconds, connect=line.connect_seconds),
-        max_retries=line.retries,
-    ) as client:
+    async with client_of(line) as client:
         yield ChatConversation(client, line)
 
 

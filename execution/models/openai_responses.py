@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2
 import openai
 from openai.types.responses import Response
 
@@ -25,6 +24,7 @@ from execution.models.conversation import (
     read_command,
 )
 from execution.models.errors import ModelError, ModelErrorKind, by_stream_code, classify
+from execution.models.openai_client import client_of
 from execution.models.registry import Capability
 from execution.records import Usage
 
@@ -41,12 +41,7 @@ Items = list[dict[str, Any]]
 @asynccontextmanager
 async def connect(line: Line) -> AsyncIterator["ResponsesConversation"]:
     """Open a client for one conversation."""
-    async with openai.AsyncOpenAI(
-        api_key=line.key,
-        base_url=line.base_url,
-        timeout=httpx2.Timeout(line.silence_seconds, connect=line.connect_seconds),
-        max_retries=line.retries,
-    ) as client:
+    async with client_of(line) as client:
         yield ResponsesConversation(client, line)
 
 

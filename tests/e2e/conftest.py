@@ -3,13 +3,14 @@
 import asyncio
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.demo.cassette import demo_cassettes
+from bot.demo.cassette import Cassette, demo_cassettes
 from bot.demo.recorded import RecordedModel, recorded_model
 from tests.e2e.cli_kit import Bench, make_bench, profile, write
 from tests.e2e.copies import bare
@@ -19,14 +20,14 @@ from tests.github.server import LocalGitHub
 MakeService = Callable[..., Service]
 
 
-@pytest.fixture(scope="session")
-def model() -> Iterator[RecordedModel]:
-    """The recorded model, in a thread."""
+@contextmanager
+def model_of(cassettes: Sequence[Cassette]) -> Iterator[RecordedModel]:
+    """A recorded model, in a thread."""
     ready: list[Any] = []
     started, stop = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with recorded_model(demo_cassettes()) as served:
+        async with recorded_model(cassettes) as served:
             ready.append(served)
             started.set()
             await asyncio.to_thread(stop.wait)
@@ -37,6 +38,13 @@ def model() -> Iterator[RecordedModel]:
     yield ready[0]
     stop.set()
     thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[RecordedModel]:
+    """The demo's recorded model."""
+    with model_of(demo_cassettes()) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

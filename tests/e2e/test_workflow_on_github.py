@@ -1,19 +1,16 @@
 """A workflow of the repository's own, from the labelled issue to the wrap, with a person's corrections by comment."""
 
-import asyncio
 import json
 import secrets
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from bot.demo.recorded import RecordedModel, recorded_model
+from bot.demo.recorded import RecordedModel
 from governance.correction import ATTEMPTS_MAX
 from governance.entry_types import NodeState
 from governance.events import replay
-from tests.e2e.conftest import MakeService
+from tests.e2e.conftest import MakeService, model_of
 from tests.e2e.flow_kit import FILES, FIX, NOTE, calls, says
 from tests.e2e.service import PROFILE, Place, Service, eventually, racing
 
@@ -48,22 +45,9 @@ def following(definition: str, **commands: str) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def words() -> Iterator[RecordedModel]:
-    """The model that plays the nodes of the pipeline, in a thread."""
-    ready: list[Any] = []
-    started, stop = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with recorded_model(WORDS) as served:
-            ready.append(served)
-            started.set()
-            await asyncio.to_thread(stop.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-    thread.start()
-    assert started.wait(10)
-    yield ready[0]
-    stop.set()
-    thread.join(10)
+    """The model that plays the nodes of the pipeline."""
+    with model_of(WORDS) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")

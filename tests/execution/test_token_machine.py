@@ -12,30 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from execution.store import Store
 from governance.codes import ReasonCode, RefusedError
-from governance.mandate import Mandate
 from governance.tokens import DispatchToken, check, mint
+from tests.governance.conftest import a_mandate
 
 A = "a" * 64
 DEADLINE_MS = 100
 NODES = ["A1", "A2", "A3"]
-
-
-def mandate(node: str) -> Mandate:
-    return Mandate(
-        id=f"Sub-PAC-run-{node}",
-        run="run",
-        node=node,
-        attempt=1,
-        agent="codex",
-        parent=A,
-        capabilities=("repo.write",),
-        paths=("**",),
-        inputs={"base": A},
-        budget_microusd=1,
-        tokens=1,
-        steps=1,
-        deadline_ms=DEADLINE_MS,
-    )
 
 
 class Tokens(RuleBasedStateMachine):
@@ -58,7 +40,7 @@ class Tokens(RuleBasedStateMachine):
 
     @rule(node=st.sampled_from(NODES), expires_ms=st.integers(1, 200))
     def issue(self, node: str, expires_ms: int) -> None:
-        token = mint(mandate(node), "repo.write", expires_ms=expires_ms, nonce=f"{node}-{expires_ms}")
+        token = mint(a_mandate(node, DEADLINE_MS), "repo.write", expires_ms=expires_ms, nonce=f"{node}-{expires_ms}")
         assert token.expires_ms == min(expires_ms, DEADLINE_MS)
         self.store.issue_token(token.id)  # a second time, it does not become fresh again
         self.minted[token.id] = token

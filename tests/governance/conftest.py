@@ -55,17 +55,39 @@ class Race:
         return tuple(settled)
 
 
+INTENT = Intent(
+    workflow="issue-7",
+    title="Refuse short tokens",
+    body="They crash the parser.",
+    intent_sha256=sha("intent"),
+    constraints=("github_issue",),
+    base_commit="a" * 40,
+    config_digest=sha("config"),
+    requester="ada",
+)
+
+
 @pytest.fixture
 def intent() -> Intent:
-    return Intent(
-        workflow="issue-7",
-        title="Refuse short tokens",
-        body="They crash the parser.",
-        intent_sha256=sha("intent"),
-        constraints=("github_issue",),
-        base_commit="a" * 40,
-        config_digest=sha("config"),
-        requester="ada",
+    return INTENT
+
+
+def a_mandate(node: str = "A1", deadline_ms: int = 1000) -> Mandate:
+    """One that lets codex write in the run `run`."""
+    return Mandate(
+        id=f"Sub-PAC-run-{node}",
+        run="run",
+        node=node,
+        attempt=1,
+        agent="codex",
+        parent="a" * 64,
+        capabilities=("repo.write",),
+        paths=("**",),
+        inputs={"base": "a" * 64},
+        budget_microusd=1,
+        tokens=1,
+        steps=1,
+        deadline_ms=deadline_ms,
     )
 
 

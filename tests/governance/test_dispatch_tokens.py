@@ -4,29 +4,12 @@ from typing import Any
 
 import pytest
 
-from governance.mandate import Mandate, narrow
+from governance.mandate import narrow
 from governance.reasons import ReasonCode, RefusedError
 from governance.tokens import DispatchToken, check, inputs_digest, mint
+from tests.governance.conftest import a_mandate
 
 A = "a" * 64
-
-
-def mandate() -> Mandate:
-    return Mandate(
-        id="Sub-PAC-run-A1",
-        run="run",
-        node="A1",
-        attempt=1,
-        agent="codex",
-        parent=A,
-        capabilities=("repo.write",),
-        paths=("**",),
-        inputs={"base": A},
-        budget_microusd=1,
-        tokens=1,
-        steps=1,
-        deadline_ms=1000,
-    )
 
 
 def presented(**changes: Any) -> dict[str, Any]:
@@ -35,12 +18,12 @@ def presented(**changes: Any) -> dict[str, Any]:
 
 
 def token() -> DispatchToken:
-    return mint(mandate(), "repo.write", expires_ms=500, nonce="n-1")
+    return mint(a_mandate(), "repo.write", expires_ms=500, nonce="n-1")
 
 
 def test_a_token_permits_exactly_what_it_was_minted_for() -> None:
     check(token(), **presented())
-    assert token() == mint(mandate(), "repo.write", expires_ms=500, nonce="n-1")
+    assert token() == mint(a_mandate(), "repo.write", expires_ms=500, nonce="n-1")
 
 
 @pytest.mark.parametrize(
@@ -66,27 +49,27 @@ def test_every_mismatch_has_its_own_reason(changes: dict[str, object], code: Rea
 def test_a_capability_not_held_is_not_minted() -> None:
     for capability in ("github.write", "", "repo.*"):
         with pytest.raises(RefusedError) as caught:
-            mint(mandate(), capability, expires_ms=500, nonce="n")
+            mint(a_mandate(), capability, expires_ms=500, nonce="n")
         assert caught.value.code == ReasonCode.DISPATCH_WRONG_CAPABILITY
 
 
 def test_a_token_never_outlives_its_mandate() -> None:
-    assert mint(mandate(), "repo.write", expires_ms=10**9, nonce="n").expires_ms == 1000
+    assert mint(a_mandate(), "repo.write", expires_ms=10**9, nonce="n").expires_ms == 1000
 
 
 def test_ids_depend_on_nonce_and_on_everything_bound() -> None:
     others = [
-        mint(mandate(), "repo.write", expires_ms=500, nonce="n-2"),
-        mint(mandate(), "repo.write", expires_ms=501, nonce="n-1"),
-        mint(narrow(mandate(), attempt=2), "repo.write", expires_ms=500, nonce="n-1"),
-        mint(narrow(mandate(), tokens=0), "repo.write", expires_ms=500, nonce="n-1"),
+        mint(a_mandate(), "repo.write", expires_ms=500, nonce="n-2"),
+        mint(a_mandate(), "repo.write", expires_ms=501, nonce="n-1"),
+        mint(narrow(a_mandate(), attempt=2), "repo.write", expires_ms=500, nonce="n-1"),
+        mint(narrow(a_mandate(), tokens=0), "repo.write", expires_ms=500, nonce="n-1"),
     ]
     assert len({one.id for one in [token(), *others]}) == 5
 
 
 def test_a_nonce_is_needed() -> None:
     with pytest.raises(ValueError, match="nonce"):
-        mint(mandate(), "repo.write", expires_ms=500, nonce="")
+        mint(a_mandate(), "repo.write", expires_ms=500, nonce="")
 
 
 def hashed(value: object) -> str:
@@ -106,7 +89,7 @@ def test_an_auditor_can_compute_what_a_token_is_bound_to() -> None:
         "inputs_digest": inputs,
         "expires_ms": 500,
     }
-    seal = {"kind": "optr/dispatch/1", "mandate": mandate().digest, "nonce": "n-1", "value": bound}
+    seal = {"kind": "optr/dispatch/1", "mandate": a_mandate().digest, "nonce": "n-1", "value": bound}
     assert token().model_dump() == {"id": hashed(seal), **bound}
 
 
@@ -130,6 +113,6 @@ def test_a_refusal_says_what_was_bound_and_what_was_presented(changes: dict[str,
 
 def test_a_refused_capability_is_told_what_is_held() -> None:
     with pytest.raises(RefusedError, match=r"Sub-PAC-run-A1 does not hold 'repo.read'; it holds: repo.write"):
-        mint(mandate(), "repo.read", expires_ms=500, nonce="n")
+        mint(a_mandate(), "repo.read", expires_ms=500, nonce="n")
     with pytest.raises(RefusedError, match="it holds: nothing"):
-        mint(narrow(mandate(), capabilities=()), "repo.read", expires_ms=500, nonce="n")
+        mint(narrow(a_mandate(), capabilities=()), "repo.read", expires_ms=500, nonce="n")

@@ -13,24 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from governance.codes import ReasonCode, RefusedError
 from governance.correction import ATTEMPTS_MAX, CorrectionType, correct, reissued
 from governance.graph import race
-from governance.intent import Intent
 from governance.mandate import Mandate, issue
 from governance.report import Report, Verdict, judge
 from governance.settlement import Aggregate, Outcome, Settlement, aggregate, current, settle
 from governance.wrap import WrapStatus, wrap
-from tests.governance.conftest import RUN, sha
+from tests.governance.conftest import INTENT, RUN, sha
 
 NODES = ["A1", "A2", "A3"]
-INTENT = Intent(
-    workflow="issue-7",
-    title="Refuse short tokens",
-    body="They crash the parser.",
-    intent_sha256=sha("intent"),
-    constraints=("github_issue",),
-    base_commit="a" * 40,
-    config_digest=sha("config"),
-    requester="ada",
-)
 
 
 class Settling(RuleBasedStateMachine):
