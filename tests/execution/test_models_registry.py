@@ -1,9 +1,13 @@
 """The registry: shipped entries, the operator's file, prices."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
 
+from execution.agents.build import ModelAccess
+from execution.models import openai_chat, openai_responses
+from execution.models.openai_client import NO_KEY, client_of
 from execution.models.registry import Driver, RegistryError, load_registry
 from execution.records import Usage
 
@@ -62,3 +66,25 @@ def test_long_requests_cost_more() -> None:
 def test_a_wrong_file_is_refused_with_the_place(data: bytes, words: str) -> None:
     with pytest.raises(RegistryError, match=words):
         load_registry(data)
+
+
+@pytest.mark.parametrize("driver", ["openai_chat", "openai_responses"])
+def test_an_endpoint_that_asks_for_no_key_is_reached_without_one_and_never_with_another_s(
+    driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody-elses")
+    registry = load_registry(LOCAL.replace(b"openai_chat", driver.encode()))
+    line = ModelAccess({}, registry).line(registry.entry("mine"), "codex", "")
+
+    async def opened() -> str:
+        async with client_of(line) as client:
+            return client.api_key
+
+    assert asyncio.run(opened()) == NO_KEY
+    connect = {"openai_chat": openai_chat.connect, "openai_responses": openai_responses.connect}[driver]
+
+    async def connected() -> None:
+        async with connect(line):
+            pass
+
+    asyncio.run(connected())
