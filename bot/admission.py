@@ -128,7 +128,7 @@ async def _start(context: Context, request: Request) -> Admitted:
 async def _refusal(context: Context, request: Request) -> str:
     """Why a new run may not start, for people. The issue is asked for as it is now: events arrive in any order."""
     name = request.repository.full_name
-    if refused := await context.brakes.refusal(request.installation, name, request.requester):
+    if refused := await context.brakes.refusal(request.installation, name, request.requester, request.requester_id):
         return refused
     github = context.github(request.installation)
     if request.while_open and not await github.issue_is_open(name, request.issue):

@@ -40,11 +40,11 @@ class Brakes:
             return f"{by} has paused OPTR in this repository. Nothing was started; `{COMMAND_WORD} resume` lifts it."
         return ""
 
-    async def refusal(self, installation: int, repository: str, login: str) -> str:
+    async def refusal(self, installation: int, repository: str, login: str, account: int) -> str:
         """Why no run may start now, for people; an empty string when one may."""
         if held := await self.standing(installation, repository):
             return held
-        started = self._store.count_asked(installation, login, self._clock_ms() - DAY_MS)
+        started = self._store.count_asked(installation, login, account, self._clock_ms() - DAY_MS)
         if started >= self._runs_of_person:
             return (
                 f"{name(login)} has started {started} runs in the last 24 hours, as many as the operator allows one "

@@ -190,8 +190,8 @@ class Brakes(Protocol):
         """The kill switch that holds here now, for people; an empty string when there is none."""
         ...
 
-    async def refusal(self, installation: int, repository: str, login: str) -> str:
-        """Why no run may start now, for people; an empty string when one may."""
+    async def refusal(self, installation: int, repository: str, login: str, account: int) -> str:
+        """Why no run may start now for an account, 0 when its number is not known; an empty string when one may."""
         ...
 
     async def pause(self, repository: str, by: str) -> Pause:

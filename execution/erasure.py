@@ -273,7 +273,10 @@ def _erased(connection: sa.Connection, tables: _Tables, asked: Asked, found: Era
             yield name, _delete(connection, column, [*runs, *words])
     if for_good and (table := tables.of("optr_checkpoints")) is not None:
         names = {*found.repositories, *([subject.repository] if subject.repository else [])}
-        yield "optr_checkpoints", _delete(connection, table.c.origin, [f"{ORIGIN}{name}" for name in sorted(names)])
+        yield (
+            "optr_checkpoints",
+            _delete(connection, table.c.origin, [f"{ORIGIN}{name.lower()}" for name in sorted(names)]),
+        )
     if not for_good:
         yield "optr_runs (words and people)", _emptied(connection, tables, found.runs)
     yield "optr_pauses", _unpaused(connection, tables, subject)

@@ -186,10 +186,10 @@ class Store:
         """At most `most` closed runs asked for since then, newest first."""
         return self._runs(_RUNS.c.closed.is_(True), _RUNS.c.created_ms >= since_ms, most=most)
 
-    def count_asked(self, installation: int, requester: str, since_ms: int) -> int:
-        """How many runs somebody asked for through an installation since then."""
+    def count_asked(self, installation: int, login: str, account: int, since_ms: int) -> int:
+        """How many runs somebody asked for through an installation since then, under whatever login."""
         found = self._runs(_RUNS.c.created_ms > since_ms)
-        return sum((run.installation, run.requester.lower()) == (installation, requester.lower()) for run in found)
+        return sum(run.installation == installation and run.is_requester(login, account) for run in found)
 
     def _runs(self, *conditions: sa.ColumnElement[bool], most: int | None = None) -> list[Run]:
         query = sa.select(_RUNS.c.data).where(*conditions).order_by(_RUNS.c.created_ms.desc(), _RUNS.c.id).limit(most)

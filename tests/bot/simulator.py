@@ -222,7 +222,7 @@ class SimulatedBrakes:
     async def standing(self, installation: int, repository: str) -> str:
         return f"paused by {self.paused[repository]}" if repository in self.paused else ""
 
-    async def refusal(self, installation: int, repository: str, login: str) -> str:
+    async def refusal(self, installation: int, repository: str, login: str, account: int) -> str:
         return await self.standing(installation, repository)
 
     async def pause(self, repository: str, by: str) -> Pause:

@@ -5,6 +5,7 @@ import json
 from execution.breaker import FAILURES_MAX
 from tests.e2e.conftest import MakeService
 from tests.e2e.service import Place, Service, racing
+from tests.github.server import unique_name
 
 SLOW = ["sleep", "977"]
 
@@ -49,6 +50,17 @@ def test_the_operator_s_switch_and_the_limit_of_one_person(make_service: MakeSer
     grace = place.human("grace")
     place.label(other, grace)
     place.opened(other)
+
+    # A new login gives nobody more, and whoever takes the old one gets what is theirs.
+    asker = unique_name("asker")
+    person = place.human(asker)
+    place.opened(place.ask(asker))
+    service.github.knob("users/rename", login=asker, to=f"{asker}-new")
+    late = place.open_issue("grace")
+    place.label(late, person)
+    place.heard(late, f"{asker}-new has started 1 runs in the last 24 hours")
+    place.label(late, service.github.as_user(asker, place.repository, "write"))
+    place.opened(late)
     service.stop()
 
 

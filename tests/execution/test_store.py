@@ -85,6 +85,18 @@ def test_a_run_is_found_by_its_pull_request(store: Store) -> None:
     assert store.of_pull_request("octo/other", 12) is None
 
 
+def test_what_a_person_asked_for_is_counted_by_their_number_and_by_login_only_without_one(store: Store) -> None:
+    asked = [("ada", 7, 5), ("ada-new", 7, 5), ("ada", 8, 5), ("ada", 0, 5), ("ada", 7, 6), ("ada", 7, 5)]
+    for number, (login, account, installation) in enumerate(asked):
+        who = {"requester": login, "requester_id": account, "installation": installation}
+        store.add(a_run(f"{number:016x}", workflow=f"issue-{number}", created_ms=1000 * number, **who))
+    assert store.count_asked(5, "ada-new", 7, -1) == 3, "a new login gives no quota"
+    assert store.count_asked(5, "ada", 8, -1) == 2, "an old one of somebody else's takes none"
+    assert store.count_asked(5, "ADA", 0, -1) == 4, "without a number the login has to do"
+    assert store.count_asked(5, "ada", 7, 4500) == 1
+    assert store.count_asked(6, "ada", 7, -1) == 1
+
+
 def test_an_artifact_is_written_once(store: Store) -> None:
     store.put("r", "scoring", Scoring(accept_score="1"))
     store.put("r", "scoring", Scoring(accept_score="2"))
