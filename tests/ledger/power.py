@@ -122,7 +122,10 @@ class Killed(BaseException):
 
 
 class Mortal(Recorder):
-    """A recorder of one process after the other: each dies before the call that `spare` said is its last but one."""
+    """A recorder of one process after the other: each dies before one of its calls, as `spare` says.
+
+    What it began under a name that nobody reads is not counted: to die there is to die before that file's sync.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +138,7 @@ class Mortal(Recorder):
         self.log += [("file", number), ("directory", path.parent)]
 
     def spare(self, calls: int | None) -> None:
-        """Let the next process make so many calls; None: as many as it wants."""
+        """Let the next process make so many calls that count; None: as many as it wants."""
         self.left = calls
 
     def _live(self) -> None:
@@ -143,14 +146,6 @@ class Mortal(Recorder):
             raise Killed
         if self.left is not None:
             self.left -= 1
-
-    def create(self, path: Path, mode: int) -> int:
-        self._live()
-        return super().create(path, mode)
-
-    def write(self, handle: int, data: bytes) -> None:
-        self._live()
-        super().write(handle, data)
 
     def sync(self, handle: int) -> None:
         self._live()

@@ -120,6 +120,15 @@ def test_a_generated_key_is_private_loads_again_and_is_never_replaced(tmp_path: 
         Signer.generate(path, "optr/o/r")
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["key"]
+    nowhere = tmp_path / "nowhere/key"
+    with pytest.raises(KeyFileError, match=f"cannot write the signing key {nowhere}: No such file or directory"):
+        Signer.generate(nowhere, "optr/o/r")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(KeyFileError, match=r"cannot write the signing key .*: File exists"):
+        Signer.begin(tmp_path / "file/below/key", "optr/o/r", tmp_path)
+    with pytest.raises(NoteError):
+        Signer.begin(tmp_path / "new/key", "no name", tmp_path)
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
