@@ -115,7 +115,7 @@ def _hit(hit: Hit) -> str:
     if hit.whole:
         return f"{run} ends at its next step"
     agents = ", ".join(f"`{code(agent)}`" for agent in hit.agents)
-    return f"{run}: {agents} may do nothing more, and what it made is not used; the others go on"
+    return f"{run}: {agents} may do nothing more, and what it made is not used; the run goes on without it if it can"
 
 
 def _named(aim: Aim) -> str:

@@ -19,6 +19,7 @@ from governance.codes import ReasonCode, RefusedError
 from governance.correction import Correction, CorrectionType, correct
 from governance.entry_types import EntryType
 from governance.states import RunState
+from governance.trust.chain import require_trusted
 from ledger.entry import Draft
 
 WORK_MS = 86_400_000  # how long the attempts of a correction may take, beside their own limits
@@ -39,7 +40,8 @@ def issue_correction(world: World, run_id: str, asked: Asked) -> Correction:
     """Issue a correction, or return the one that stands: of the same request, or while it is being carried out.
 
     Raises:
-        RunProblem: CORRECTION_REFUSED or CORRECTION_LIMIT; nothing was changed.
+        RunProblem: CORRECTION_REFUSED, CORRECTION_LIMIT, or TRUST_REVOKED when who asks was revoked: at such a word the
+            run would end. Nothing was changed.
     """
     issued, node = corrections(world, run_id), asked.node
     for one in issued:
@@ -56,6 +58,7 @@ def issue_correction(world: World, run_id: str, asked: Asked) -> Correction:
     recorded = world.store.load(run_id, RECORDED, Recorded)
     now_ms = world.now_ms()
     try:
+        require_trusted(world.forge(run).revocations(run), asked.by)
         made = correct(
             plan.graph,
             node,
