@@ -25,7 +25,7 @@ from scoring.evidence import CheckOutcome, CrossOutcome, CrossVote
 PAIRS_MAX = 240  # of voter and target: 16 candidates, each against each
 VOTE_SECONDS_MAX = 120  # wall clock of one vote, when the check's own is longer
 TOTAL_SECONDS_MAX = 900.0  # wall clock after which no further vote is started
-FILES_MAX = 100  # new test files of one voter
+FILES_MAX = 100  # new test files of one voter; who brings more casts no vote, rather than one by a part of them
 VOTERS_AT_ONCE = 2
 
 _OUTCOMES = {
@@ -88,10 +88,10 @@ class Poll:
     async def _ballot(self, voter: Contestant, targets: Sequence[Contestant], pairs: int) -> list[CrossVote]:
         """One voter's votes. Tests that hang are stopped once: they are not given every target's time to burn."""
         votes: list[CrossVote] = []
-        hung = False
+        hung, too_many = False, len(voter.new_tests) > FILES_MAX
         for number, target in enumerate(targets):
             for check in self._checks:
-                if hung or number >= pairs or self._clock() >= self._ends:
+                if hung or too_many or number >= pairs or self._clock() >= self._ends:
                     votes.append(_vote(voter, target, check, CrossOutcome.NOT_RUN))
                     continue
                 votes.append(await self._cast(voter, target, check))
@@ -100,10 +100,9 @@ class Poll:
 
     async def _cast(self, voter: Contestant, target: Contestant, check: Check) -> CrossVote:
         """One vote; what the machine or git refuses is nobody's failure and `not_run`."""
-        files = voter.new_tests[:FILES_MAX]
         try:
             tree = await asyncio.to_thread(
-                with_files, target.trees.store, target.trees.base_tests, voter.trees.candidate, files
+                with_files, target.trees.store, target.trees.base_tests, voter.trees.candidate, voter.new_tests
             )
             seen = await self._runner.run(tree, check)
         except (GitError, OSError, SandboxError):

@@ -7,6 +7,7 @@ from bot.cosigning import asked_policy, vouched
 from bot.doctor.finding import Finding, failed, ok, warning
 from bot.errors import OptrError
 from bot.github.git import CACHE
+from governance.shortening import shortened
 from ledger.collect import post
 from ledger.cosignature import PATH
 from ledger.errors import LedgerError
@@ -14,6 +15,7 @@ from ledger.note import VerifierKey
 
 NAME = "witnesses"
 LISTED_MAX = 5  # ledgers that are named, and witnesses of each
+WHY_CHARACTERS_MAX = 400  # of why a witness does not answer
 
 
 def witnesses(policy_file: Path, state: Path) -> Finding:
@@ -40,7 +42,7 @@ def _silence(url: str) -> str:
     try:
         post(f"{url.rstrip('/')}{PATH}", b"")
     except OSError as error:
-        return str(error)[:200]
+        return shortened(str(error), WHY_CHARACTERS_MAX)  # a witness may put its own words into it
     return ""
 
 
