@@ -13,6 +13,7 @@ import pytest
 from benchmarks import bulk
 from ledger import crew, entry
 from ledger.branch import GitDir
+from ledger.canonical import LINE_BYTES_MAX
 from ledger.checkpoint import Checkpoint
 from ledger.entry import Draft
 from ledger.faults import Fault
@@ -226,3 +227,20 @@ def test_a_branch_without_its_tree_head_is_tampered_with(world: World) -> None:
         Fault.CHECKPOINT,
         "checkpoint invalid: checkpoint is missing",
     )
+
+
+@pytest.mark.parametrize("at", [0, 254, 255, 256])
+def test_the_longest_line_is_read_from_a_stream_wherever_it_stands(at: int) -> None:
+    """A stream is read by pieces of a line: one that is as long as lines may be must not be cut in two."""
+    short = sealed(300, {at: {}})
+    room = LINE_BYTES_MAX - len(short[at])
+    before, previous = short[:at], json.loads(short[at])["previousHash"]
+    body = {"n": at, "files": {}, "pad": "x" * (room - len(',"pad":""'))}
+    longest = entry.seal(Draft(f"run{at}/X", "X", "issue-1", "run", "ada", at, body), at, previous)
+    assert len(longest) == LINE_BYTES_MAX
+    lines, previous = [*before, longest], json.loads(longest)["hash"]
+    for n in range(at + 1, 300):
+        lines.append(entry.seal(Draft(f"run{n}/X", "X", "issue-1", "run", "ada", n, {"n": n}), n, previous))
+        previous = json.loads(lines[-1])["hash"]
+    found = streamed(lines)
+    assert (found.problem, found.entries) == (None, 300)
