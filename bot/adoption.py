@@ -12,8 +12,9 @@ from bot.endpoints import LOCK_FILE, github_settings, state_url
 from bot.github.errors import GitHubError
 from bot.github.git import GitRemote
 from bot.github.installations import Installations
-from bot.github.survey import Place, Survey
+from bot.github.survey import Place
 from bot.ledgers import ORIGIN, Ledgers
+from bot.reading import books_to_read
 from bot.settings import Settings
 from bot.standing import Books, Whereabouts, known_places
 from execution.engine import exclusive
@@ -57,12 +58,11 @@ async def adopt_ledgers(settings: Settings) -> list[Adopted]:
             async with aiohttp.ClientSession() as session:
                 installations = Installations(session, github_settings(settings), time.time, asyncio.sleep)
                 memory = StoredCheckpoints(store)
-                looking, writing = (
-                    Ledgers(settings.state, GitRemote(settings.state, settings.github_url, token), memory)
-                    for token in (installations.reading_token, installations.git_token)
-                )
+                books, known = books_to_read(settings, installations, memory)
+                remote = GitRemote(settings.state, settings.github_url, installations.git_token)
+                writing = Ledgers(settings.state, remote, memory)
                 try:
-                    return await adopt_all(Books(looking, memory), writing, Survey(installations), time.time)
+                    return await adopt_all(books, writing, known, time.time)
                 finally:
                     await installations.revoke()
         finally:

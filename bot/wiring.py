@@ -34,6 +34,7 @@ from bot.ledgers import Ledgers
 from bot.metrics import Metrics
 from bot.models_file import operator_registry
 from bot.ports import Context
+from bot.reading import books_to_read
 from bot.reconcile.loop import Reconciler, Sides
 from bot.reconcile.runs import RunKeeper
 from bot.router import Dispatcher
@@ -42,7 +43,7 @@ from bot.scratch import scratch_of
 from bot.server import Deps
 from bot.settings import Settings
 from bot.settings_table import Anchoring
-from bot.standing import Books, require_last_state
+from bot.standing import require_last_state
 from bot.trials import Trials
 from execution.agents.build import ModelAccess
 from execution.engine import Engine
@@ -196,12 +197,10 @@ class App:
         return Trials(world, self._installations, self._remote, self._checks, self._ledgers)
 
     async def _require_last_state(self) -> None:
-        reading = GitRemote(self._settings.state, self._settings.github_url, self._installations.reading_token)
-        memory = StoredCheckpoints(self._store)
-        books = Books(Ledgers(self._settings.state, reading, memory), memory)
+        books, known = books_to_read(self._settings, self._installations, StoredCheckpoints(self._store))
         try:
             with working_for(START):
-                await require_last_state(books, Survey(self._installations))
+                await require_last_state(books, known)
         finally:
             await self._installations.revoke(START)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -84,17 +84,9 @@ class Installations:
         permissions = GIT_PERMISSIONS if pushes else READING_PERMISSIONS
         return await self.tokens.token(Scope.of(installation, repository, permissions), refused=refused)
 
-    async def reading_token(
-        self,
-        installation: int,
-        _repository: str,
-        /,
-        *,
-        pushes: bool = False,  # noqa: ARG002 - asked like any other, it cannot push all the same
-        refused: str = "",
-    ) -> str:
-        """A token that can fetch whatever is installed: one for many looks at once, where minting takes its time."""
-        return await self.tokens.token(Scope.of(installation, "", READING_PERMISSIONS), refused=refused)
+    async def reading_token(self, installation: int, repositories: Sequence[str], *, refused: str = "") -> str:
+        """A token that can fetch those repositories, `owner/name`, and nothing else."""
+        return await self.tokens.token(Scope.of(installation, repositories, READING_PERMISSIONS), refused=refused)
 
     async def login(self) -> str:
         """The login our comments and pull requests carry: `<slug>[bot]`."""

@@ -6,7 +6,7 @@ Tokens are opaque and of any length. Nothing here writes one to a log: no repres
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jwt
@@ -75,21 +75,22 @@ class Scope:
 
     Attributes:
         installation: GitHub installation id.
-        repository: repository name without its owner; an installation has one owner. Empty for all of them.
+        repositories: names without their owner; an installation has one owner. Empty for all of them.
         permissions: name and level pairs, sorted.
         holder: the run for which the token is minted and with which it dies; empty for the App's own looking around.
     """
 
     installation: int
-    repository: str
+    repositories: tuple[str, ...]
     permissions: tuple[tuple[str, str], ...]
     holder: str = ""
 
     @classmethod
-    def of(cls, installation: int, repository: str, permissions: Permissions) -> "Scope":
-        """Scope of `owner/name` with `permissions`, held by the run that is at work."""
-        granted = tuple(sorted(permissions.items()))
-        return cls(installation, repository.rpartition("/")[2], granted, run_at_work())
+    def of(cls, installation: int, repositories: str | Sequence[str], permissions: Permissions) -> "Scope":
+        """Scope of `owner/name`, several or, empty, all, with `permissions`, held by the run that is at work."""
+        named = [repositories] if isinstance(repositories, str) else repositories
+        granted, bare = tuple(sorted(permissions.items())), tuple(name.rpartition("/")[2] for name in named if name)
+        return cls(installation, bare, granted, run_at_work())
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ class InstallationTokens:
     async def _mint(self, scope: Scope) -> InstallationToken:
         path = f"/app/installations/{scope.installation}/access_tokens"
         body: dict[str, object] = {"permissions": dict(scope.permissions)}
-        if scope.repository:
-            body["repositories"] = [scope.repository]
+        if scope.repositories:
+            body["repositories"] = list(scope.repositories)
         answer = await self._app.post(path, data=body)
         try:
             expires = dt.datetime.fromisoformat(answer["expires_at"])

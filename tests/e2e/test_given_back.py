@@ -4,8 +4,10 @@ from typing import Any
 
 from tests.e2e.conftest import MakeService
 from tests.e2e.service import Place, eventually, racing
+from tests.github.server import unique_name
 
 COMMAND = ["python3", "bots/regex_order.py", "duration"]
+READING = {"contents": "read", "metadata": "read"}
 PUSHING = {"contents": "write", "metadata": "read"}
 
 
@@ -41,4 +43,24 @@ def test_a_runs_tokens_end_with_it_and_all_others_with_the_app(
         assert token["permissions"].get("contents") != "write" or token["permissions"] == PUSHING
 
     service.stop()
+    assert alive(place) == []
+
+
+def test_the_first_look_reads_the_known_repositories_and_no_others(
+    make_service: MakeService, sample: dict[str, bytes]
+) -> None:
+    """Two repositories of one installation; only one of them has a ledger when the App starts again."""
+    service = make_service()
+    service.start()
+    place = service.settle(racing(sample, "worker", worker=COMMAND))
+    github = service.github
+    other = github.create_repository(place.repository.owner, unique_name("other"), sample)
+    assert github.install(service.app, other).id == place.installed.id
+    place.opened(place.ask())
+    service.stop()
+    before = len(minted(place))
+    service.start()
+    service.stop()
+    looking = [token for token in minted(place)[before:] if token["permissions"] == READING]
+    assert [token["repository_ids"] for token in looking] == [[place.repository.id]]
     assert alive(place) == []
