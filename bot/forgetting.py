@@ -50,7 +50,8 @@ def forget(settings: Settings, asked: Asked) -> Forgotten:
     """Erase what was asked for.
 
     Raises:
-        OptrError: something is under way, or a process of the App works with this state; nothing was erased.
+        OptrError: there is no state, something is under way, or a process of the App works with this state; nothing was
+            erased.
         EngineBusyError: another process holds the state directory.
     """
     subject = asked.subject
@@ -71,6 +72,8 @@ def forget(settings: Settings, asked: Asked) -> Forgotten:
 
 
 def _alone(settings: Settings) -> AbstractContextManager[IO[str] | None]:
+    if not settings.state.is_dir():
+        raise OptrError("no App has kept anything there", where=str(settings.state), remedy="Set OPTR_STATE as the App's")
     return nullcontext() if settings.database_url else exclusive(settings.state / LOCK_FILE)
 
 
