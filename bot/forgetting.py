@@ -73,7 +73,7 @@ def forget(settings: Settings, asked: Asked) -> Forgotten:
 
 def _alone(settings: Settings) -> AbstractContextManager[IO[str] | None]:
     if not settings.state.is_dir():
-        raise OptrError("no App has kept anything there", where=str(settings.state), remedy="Set OPTR_STATE as the App's")
+        raise OptrError("no App has kept anything there", where=str(settings.state), remedy="Set OPTR_STATE")
     return nullcontext() if settings.database_url else exclusive(settings.state / LOCK_FILE)
 
 
