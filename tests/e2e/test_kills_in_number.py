@@ -72,7 +72,7 @@ USUAL = {
     POSTGRESQL: ("after_attempt",),
 }
 # Of a run in review whose repository is not ours any more, because the next trial has its own.
-TOLD = ("run left for the next pass",)
+TOLD = ("run left for the next pass", "progress is not shown")
 RANDOM = "random"
 ONE = "one of everything"
 NOT_REACHED = "not reached"
