@@ -48,6 +48,16 @@ def test_a_broken_file_is_named_with_its_line(
     lake.verified()
 
 
+def test_an_empty_repository_is_told_so_and_gets_no_branch_of_ours(service: Service) -> None:
+    place = service.settle({})
+    issue = place.ask()
+    said = place.heard(issue, "closed: **failed**")["body"]
+    assert "has no commit; push one" in said.replace("\u200b", "").replace("\\", "")
+    assert "of this run stands on a ledger" in said
+    assert len(place.ours(issue)) == 1
+    assert place.branches() == set(), "the first branch that is pushed becomes the default branch: not ours to choose"
+
+
 def test_without_any_key_the_comment_names_the_variables(service: Service, sample: dict[str, bytes]) -> None:
     files = {path: data for path, data in sample.items() if not path.startswith(".github/")}
     place = service.settle(files)
