@@ -14,6 +14,7 @@ from bot.github.pace import WRITE_INTERVAL_S, Pace
 from bot.github.permissions import API_PERMISSIONS, GIT_PERMISSIONS, READING_PERMISSIONS, Permissions
 from bot.github.tokens import AppJwt, FixedCredential, InstallationTokens, Scope
 
+MINTING_S_MAX = 5.0  # how long a stop waits for tokens that are being made
 REVOKING_S_MAX = 10.0
 
 _APP = 0
@@ -71,6 +72,7 @@ class Installations:
         self._observe = observe
         self._around: dict[int, Surroundings] = {}
         self._login = ""
+        self._dropped: dict[tuple[int, str], None] = {}  # held by nobody, and GitHub has not been told
         self.app = GitHubClient(self._surroundings(_APP), AppJwt(settings.app_id, settings.private_key, clock))
         self.tokens = InstallationTokens(self.app, clock)
 
@@ -98,14 +100,19 @@ class Installations:
         """Revoke every token held for these runs, for all when none is named; returns how many could not be.
 
         One that is gone already counts as revoked. Never raises: a token that GitHub does not hear of in
-        REVOKING_S_MAX seconds ends by itself within the hour.
+        REVOKING_S_MAX seconds ends by itself within the hour. What an earlier call was interrupted in is taken up by
+        the one for all: a stop cancels whoever gives a run's tokens back, or asks for one.
         """
+        if not holders:
+            await self.tokens.settled(MINTING_S_MAX)
         dropped = [one for holder in holders or self.tokens.holders() for one in self.tokens.forget(holder)]
-        left = len(dropped)
+        self._dropped |= dict.fromkeys(dropped)
+        left = len(due := dropped if holders else list(self._dropped))
         try:
             async with asyncio.timeout(REVOKING_S_MAX):
-                for installation, token in dropped:
-                    left -= await self._revoke(installation, token)
+                for one in due:
+                    left -= await self._revoke(*one)
+                    self._dropped.pop(one, None)
         except TimeoutError:
             _LOG.warning("GitHub did not take back all tokens in %g s", REVOKING_S_MAX)
         return left

@@ -119,6 +119,7 @@ class InstallationTokens:
         self._clock = clock
         self._tokens: dict[Scope, InstallationToken] = {}
         self._minting: dict[Scope, asyncio.Lock] = {}
+        self._asking: set[asyncio.Task[str]] = set()
 
     async def token(self, scope: Scope, *, refused: str = "") -> str:
         """A token of exactly this scope that is good for at least ten more minutes, and is not `refused`.
@@ -126,6 +127,18 @@ class InstallationTokens:
         Raises:
             GitHubError: the installation is gone, suspended, or does not grant this scope.
         """
+        # Whoever asks may be cancelled; GitHub has made the token all the same, and only its answer lets us revoke it.
+        asking = asyncio.create_task(self._token(scope, refused))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+        return await asyncio.shield(asking)
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until GitHub has answered for every token that it was asked for, so long at most."""
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=seconds)
+
+    async def _token(self, scope: Scope, refused: str) -> str:
         async with self._minting.setdefault(scope, asyncio.Lock()):
             held = self._tokens.get(scope)
             stale = held is None or held.expires_s - self._clock() < TOKEN_REFRESH_BEFORE_S

@@ -182,6 +182,55 @@ def test_revoking_forgets_and_tells_github(pem: str) -> None:
     with_app(pem, clock, use, mint)
 
 
+def test_a_stop_revokes_what_an_interrupted_giver_back_had_dropped(pem: str) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+    gone: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method != "DELETE":
+            return mint(asked)
+        gone.append(asked.headers["Authorization"])
+        return Reply(204, raw=b"")
+
+    async def use(app: Installations, _: ApiServer) -> None:
+        with working_for("run-1"):
+            tokens = {await app.git_token(1, "octo/sums"), await app.git_token(1, "octo/tens")}
+        giving = asyncio.create_task(app.revoke("run-1"))
+        await asyncio.sleep(0)
+        giving.cancel()
+        await asyncio.wait([giving])
+        assert not app.tokens.holders()
+        assert await app.revoke() == 0
+        assert {one.removeprefix("token ") for one in gone} == tokens
+        assert await app.revoke() == 0
+
+    with_app(pem, clock, use, answer)
+
+
+def test_a_stop_revokes_a_token_whose_asker_was_cancelled_while_it_was_made(pem: str) -> None:
+    clock = Clock()
+    mint = Mint(clock)
+    gone: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method != "DELETE":
+            return mint(asked)
+        gone.append(asked.headers["Authorization"])
+        return Reply(204, raw=b"")
+
+    async def use(app: Installations, server: ApiServer) -> None:
+        asker = asyncio.create_task(app.git_token(1, "octo/sums"))
+        while not server.asked:  # noqa: ASYNC110 - GitHub has been asked and has not answered yet
+            await asyncio.sleep(0)
+        asker.cancel()
+        await asyncio.wait([asker])
+        assert await app.revoke() == 0
+        assert [one[:12] for one in gone] == ["token ghs_1_"]
+
+    with_app(pem, clock, use, answer)
+
+
 def test_a_dead_token_counts_as_revoked(pem: str) -> None:
     clock = Clock()
     mint = Mint(clock)
