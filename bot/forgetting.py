@@ -4,7 +4,7 @@ Copies of repositories and caches go before the databases are asked, and signing
 asking again finds the rest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from bot.github.git import CACHE, checked_repository
 from bot.ledgers import key_file
 from bot.settings import Settings
 from execution.engine import exclusive
-from execution.erasure import Asked, Erasure, StillServedError, Subject, erase
+from execution.erasure import Asked, Erasure, StillServedError, Subject, UnderWayError, erase
 from execution.gitcmd import run_git
 from execution.prepared_cache import MEMORY_FILE
 from execution.sandbox.disposal import dispose
@@ -58,7 +58,7 @@ def forget(settings: Settings, asked: Asked) -> Forgotten:
     with _alone(settings):
         seen = _erase(settings, replace(asked, dry=True))
         if seen.unfinished and not (asked.dry or asked.unfinished):
-            raise _under_way(", ".join(seen.unfinished[:SHOWN_MAX]))
+            raise _under_way(_listed(seen.unfinished))
         names = _repositories(subject, seen)
         caches = () if subject.is_person else tuple(_caches(settings.state, names, asked))
         keys = tuple(_keys(settings.state, names)) if asked.for_good else ()
@@ -80,12 +80,19 @@ def _alone(settings: Settings) -> AbstractContextManager[IO[str] | None]:
 def _erase(settings: Settings, asked: Asked) -> Erasure:
     try:
         return erase(state_url(settings), engine_url(settings), asked, settings.lease_ms)
+    except UnderWayError as error:
+        raise _under_way(_listed(error.unfinished)) from None
     except StillServedError as error:
         raise OptrError(
             "processes of the App work with this database",
             why=f"they are {error}",
             remedy="Stop them; one that was killed counts as stopped when its lease has run out",
         ) from None
+
+
+def _listed(unfinished: Sequence[str]) -> str:
+    more = len(unfinished) - SHOWN_MAX
+    return ", ".join(unfinished[:SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _under_way(what: str) -> OptrError:

@@ -11,7 +11,7 @@ were one, and both files are in rollback mode meanwhile: only then a commit over
 import base64
 import json
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,7 +111,15 @@ class Erasure:
 
 
 class UnderWayError(RuntimeError):
-    """Something of theirs is under way; nothing was erased."""
+    """Something of theirs is under way; nothing was erased.
+
+    Attributes:
+        unfinished: ids of runs and deliveries.
+    """
+
+    def __init__(self, unfinished: Sequence[str]) -> None:
+        super().__init__(f"{len(unfinished)} runs and deliveries are under way")
+        self.unfinished = tuple(unfinished)
 
 
 class StillServedError(RuntimeError):
@@ -153,7 +161,7 @@ def erase(url: str, journal: str, asked: Asked, lease_ms: int) -> Erasure:
         _require_unserved(connection, tables, lease_ms)
         found = _found(connection, tables, asked.subject)
         if found.unfinished and not (asked.unfinished or asked.dry):
-            raise UnderWayError(", ".join(found.unfinished[:5]))
+            raise UnderWayError(found.unfinished)
         for name, many in _erased(connection, tables, asked, found):
             found.rows[name] = found.rows.get(name, 0) + many
         if asked.dry:
@@ -271,15 +279,13 @@ def _erased(connection: sa.Connection, tables: _Tables, asked: Asked, found: Era
             column = table.c.id if name == "optr_runs" else table.c.run
             words = list(found.words) if name == "optr_artifacts" else []
             yield name, _delete(connection, column, [*runs, *words])
+    theirs = () if subject.is_person else {*found.repositories, *filter(None, [subject.repository])}
+    names = sorted(name.lower() for name in theirs)
     if for_good and (table := tables.of("optr_checkpoints")) is not None:
-        names = {*found.repositories, *([subject.repository] if subject.repository else [])}
-        yield (
-            "optr_checkpoints",
-            _delete(connection, table.c.origin, [f"{ORIGIN}{name.lower()}" for name in sorted(names)]),
-        )
+        yield "optr_checkpoints", _delete(connection, table.c.origin, [f"{ORIGIN}{name}" for name in names])
     if not for_good:
         yield "optr_runs (words and people)", _emptied(connection, tables, found.runs)
-    yield "optr_pauses", _unpaused(connection, tables, subject)
+    yield "optr_pauses", _unpaused(connection, tables, subject, names)
     yield "optr_artifacts (names)", _renamed(connection, tables, found)
     flows = [*found.deliveries, *_flows_of(connection, tables, frozenset(runs))]
     for table in reversed(tables.journal.sorted_tables):
@@ -291,26 +297,27 @@ def _erased(connection: sa.Connection, tables: _Tables, asked: Asked, found: Era
 
 def _emptied(connection: sa.Connection, tables: _Tables, runs: Iterable[Run]) -> int:
     table, many = tables.of("optr_runs"), 0
-    for run in runs if table is not None else ():
+    if table is None:
+        return many
+    for run in runs:
         words = {"requester": NOBODY, "requester_id": 0, "title": "", "body": "", "intent_sha256": "", "problem": None}
         files = {"definition": "", "definition_path": "", "constraints": ()}
         end = {"state": RunState.CLOSED, "outcome": run.outcome or RunOutcome.CANCELLED}
         bare = run.model_copy(update={**words, **files, **end})
-        assert table is not None  # noqa: S101 - mypy cannot see that the loop has no turn
         values = {"data": bare.model_dump_json(), "closed": True}
         many += connection.execute(table.update().where(table.c.id == run.id).values(**values)).rowcount
     return many
 
 
-def _unpaused(connection: sa.Connection, tables: _Tables, subject: Subject) -> int:
+def _unpaused(connection: sa.Connection, tables: _Tables, subject: Subject, names: Sequence[str]) -> int:
     """A repository's switch goes with it; a person's stays set, by nobody."""
     table = tables.of("optr_pauses")
-    if table is None or subject.installation:
+    if table is None:
         return 0
     if subject.is_person:
         mine = sa.func.lower(table.c.by) == subject.login.lower()
         return connection.execute(table.update().where(mine, table.c.by != "").values(by=NOBODY)).rowcount
-    return connection.execute(table.delete().where(sa.func.lower(table.c.reach) == subject.repository.lower())).rowcount
+    return connection.execute(table.delete().where(sa.func.lower(table.c.reach).in_(names))).rowcount
 
 
 def _renamed(connection: sa.Connection, tables: _Tables, found: Erasure) -> int:

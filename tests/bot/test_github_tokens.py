@@ -184,16 +184,8 @@ def test_revoking_forgets_and_tells_github(pem: str) -> None:
 
 def test_a_stop_revokes_what_an_interrupted_giver_back_had_dropped(pem: str) -> None:
     clock = Clock()
-    mint = Mint(clock)
-    gone: list[str] = []
 
-    def answer(asked: Asked) -> Reply:
-        if asked.method != "DELETE":
-            return mint(asked)
-        gone.append(asked.headers["Authorization"])
-        return Reply(204, raw=b"")
-
-    async def use(app: Installations, _: ApiServer) -> None:
+    async def use(app: Installations, server: ApiServer) -> None:
         with working_for("run-1"):
             tokens = {await app.git_token(1, "octo/sums"), await app.git_token(1, "octo/tens")}
         giving = asyncio.create_task(app.revoke("run-1"))
@@ -202,22 +194,15 @@ def test_a_stop_revokes_what_an_interrupted_giver_back_had_dropped(pem: str) -> 
         await asyncio.wait([giving])
         assert not app.tokens.holders()
         assert await app.revoke() == 0
+        gone = [asked.headers["Authorization"] for asked in server.asked if asked.method == "DELETE"]
         assert {one.removeprefix("token ") for one in gone} == tokens
         assert await app.revoke() == 0
 
-    with_app(pem, clock, use, answer)
+    with_app(pem, clock, use, Mint(clock))
 
 
 def test_a_stop_revokes_a_token_whose_asker_was_cancelled_while_it_was_made(pem: str) -> None:
     clock = Clock()
-    mint = Mint(clock)
-    gone: list[str] = []
-
-    def answer(asked: Asked) -> Reply:
-        if asked.method != "DELETE":
-            return mint(asked)
-        gone.append(asked.headers["Authorization"])
-        return Reply(204, raw=b"")
 
     async def use(app: Installations, server: ApiServer) -> None:
         asker = asyncio.create_task(app.git_token(1, "octo/sums"))
@@ -226,9 +211,10 @@ def test_a_stop_revokes_a_token_whose_asker_was_cancelled_while_it_was_made(pem:
         asker.cancel()
         await asyncio.wait([asker])
         assert await app.revoke() == 0
+        gone = [asked.headers["Authorization"] for asked in server.asked if asked.method == "DELETE"]
         assert [one[:12] for one in gone] == ["token ghs_1_"]
 
-    with_app(pem, clock, use, answer)
+    with_app(pem, clock, use, Mint(clock))
 
 
 def test_a_dead_token_counts_as_revoked(pem: str) -> None:

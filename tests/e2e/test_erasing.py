@@ -129,6 +129,8 @@ def goes_on(service: Service, going: Place, staying: Place, issues: tuple[int, i
     lake = going.lake()
     lake.verified()
     assert sorted({line["workflow"] for line in lake.lines()}) == sorted([f"issue-{issues[0]}", f"issue-{again}"])
+    going.say(again, "/optr pause", going.human("holly", "admin"))
+    going.heard(again, "/optr resume")
     eventually(lambda: under_way(service) == 0, service.tail)
     service.stop()
 
