@@ -16,8 +16,8 @@ import hashlib
 import json
 import multiprocessing
 import os
+import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,9 +27,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from py_compile import PycInvalidationMode
-from select import select
 
-from tools.mutants import Mutant, functions, mutants
+import pytest
+
+from tools.mutants import Mutant, mutants
+from tools.mutate_fork import KILLED, SURVIVED, TIMEOUT, UNTESTED, ended
 
 OUT = Path("build/mutation")
 WALL_SECONDS_MIN = 120.0  # for one mutant, on a busy machine; its processor time is bounded sooner
@@ -38,8 +40,6 @@ SLOWER_MAX = 6.0  # times what its tests took on the unchanged code
 TESTS_SECONDS_MAX = 20.0  # of a mutant's tests, the quickest first, when --seconds is not given
 TEST_SECONDS_MAX = 15.0  # of one test
 MEMORY_BYTES_MAX = 4 * 2**30  # of one mutant's process
-TRACED = "OPTR_MUTATE_TRACED"  # set for the first run: where to write which test runs what
-KILLED, SURVIVED, TIMEOUT, UNTESTED = "killed", "survived", "timeout", "untested"
 
 
 def main() -> int:
@@ -130,14 +130,10 @@ def _run(
         if given.again or not traced.exists():
             print(f"measuring which of {' '.join(tests)} runs what", flush=True)
             traced.unlink(missing_ok=True)
-            environ = {**os.environ, TRACED: str(traced.resolve()), "PYTHONDONTWRITEBYTECODE": "1"}
-            command = [sys.executable, "-m", "pytest", *_OPTIONS, "-p", "tools.mutate", *tests]
-            subprocess.run(
-                [*command, "--basetemp", str(trees[0] / ".basetemp")], cwd=trees[0], env=environ, check=False
-            )
+            _pytest("tools.mutate_trace", trees[0], tests, {"OPTR_MUTATE_TRACED": str(traced.resolve())})
         known = json.loads(traced.read_text(encoding="utf-8"))
-        for name in known["failed"]:
-            print(f"left out, it fails on the unchanged copy: {name}")
+        for name, reason in known["failed"].items():
+            print(f"left out, it fails on the unchanged copy: {name}: {reason}")
         if not given.cold:
             print(f"{len(wanted)} mutants, those of functions are tried in place", flush=True)
             tried = _warm(
@@ -173,10 +169,14 @@ def _warm(tree: Path, tests: Sequence[str], job: Mapping[str, object], results: 
     mark = results.mark()
     path = tree / ".job.json"
     path.write_text(json.dumps({**job, "results": str(results.path.resolve())}), encoding="utf-8")
-    environ = {**os.environ, "OPTR_MUTATE_JOB": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", *_OPTIONS, "-s", "-p", "tools.mutate_warm", *tests]
-    subprocess.run([*command, "--basetemp", str(tree / ".basetemp")], cwd=tree, env=environ, check=False)
+    _pytest("tools.mutate_warm", tree, tests, {"OPTR_MUTATE_JOB": str(path)})
     return results.written(mark)
+
+
+def _pytest(plugin: str, tree: Path, tests: Sequence[str], environ: Mapping[str, str]) -> None:
+    options = [*_OPTIONS, "-s", "-p", plugin, "--basetemp", str(tree / ".basetemp")]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
+    subprocess.run(command, cwd=tree, env={**os.environ, **environ, "PYTHONDONTWRITEBYTECODE": "1"}, check=False)
 
 
 def _copy(tree: Path) -> Path:
@@ -243,34 +243,7 @@ def _judge(tree: Path, tests: Sequence[str], seconds: float) -> str:
     return status or KILLED
 
 
-def ended(child: int, seconds: float, unknown: int | None = None) -> str | None:
-    """What became of a mutant whose process is `child`; it is killed with all it started.
-
-    Args:
-        child: a process that ends with 0 when its tests pass.
-        seconds: of waiting.
-        unknown: an exit status that says nothing of the mutant, for which the answer is None.
-    """
-    watched = os.pidfd_open(child)
-    done, _, _ = select([watched], [], [], seconds)
-    os.close(watched)
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    with suppress(ProcessLookupError):
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if not done or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
-        return TIMEOUT
-    if unknown is not None and os.waitstatus_to_exitcode(status) == unknown:
-        return None
-    return SURVIVED if status == 0 else KILLED
-
-
 def _test(tree: Path, tests: Sequence[str], cpu_seconds: int) -> None:
-    import resource  # noqa: PLC0415 - both for the child only
-
-    import pytest  # noqa: PLC0415
-
     try:
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
@@ -309,73 +282,6 @@ def _figures(statuses: Sequence[str]) -> str:
 def _short(text: str) -> str:
     plain = " ".join(text.split())
     return plain if len(plain) <= 60 else f"{plain[:57]}..."  # noqa: PLR2004 - fits a line
-
-
-# As a pytest plugin of the first run: which functions each test runs in this process, and how long it takes.
-
-_traced: dict[str, dict[str, object]] = {}
-_failed: set[str] = set()
-_ran: set[str] = set()
-
-
-def pytest_runtest_logstart(nodeid: str) -> None:
-    """Begin a test."""
-    root = f"{Path.cwd()}/"
-    places: dict[object, str] = {}
-
-    def called(frame: object, event: str, _: object) -> None:
-        code = getattr(frame, "f_code", None)
-        if event == "call" and code is not None and code not in places:
-            name = code.co_filename
-            places[code] = f"{name.removeprefix(root)}:{code.co_firstlineno}" if name.startswith(root) else ""
-            _ran.add(places[code])
-
-    _ran.clear()
-    import threading  # noqa: PLC0415 - of the first run only
-
-    sys.setprofile(called)
-    threading.setprofile(called)
-    _traced[nodeid] = {"began": _cpu_seconds()}
-
-
-def pytest_runtest_logfinish(nodeid: str) -> None:
-    """End a test."""
-    sys.setprofile(None)
-    seconds = round(_cpu_seconds() - float(str(_traced[nodeid]["began"])), 3)
-    _traced[nodeid] = {"seconds": seconds, "ran": sorted(one for one in _ran if one and not one.startswith("tests/"))}
-
-
-def whose(ran: Iterable[str]) -> list[str]:
-    """Places `module:line` as `module:function`; of code that is no function's, such as a lambda, the module alone."""
-    known: dict[str, dict[int, str]] = {}
-    found = set()
-    for module, _, line in (place.rpartition(":") for place in ran):
-        if module not in known:
-            known[module] = functions(Path(module).read_bytes())
-        found.add(f"{module}:{known[module].get(int(line), '')}")
-    return sorted(found)
-
-
-def _cpu_seconds() -> float:
-    """Of this process and those it waited for: what a busy machine does not stretch."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
-
-
-def pytest_runtest_logreport(report: object) -> None:
-    """Remember what does not pass: it could not tell a mutant from the original."""
-    if getattr(report, "outcome", "") != "passed":
-        _failed.add(str(getattr(report, "nodeid", "")))
-
-
-def pytest_sessionfinish(exitstatus: int) -> None:
-    """Write what was seen, if the tests could be run."""
-    if exitstatus in {0, 1} and TRACED in os.environ:
-        own = {path.name for path in Path.cwd().iterdir() if path.is_dir()} | {"conftest"}
-        modules = sorted(name for name in sys.modules if name.split(".")[0] not in own)
-        passing = {name: {**fact, "ran": whose(fact["ran"])} for name, fact in _traced.items() if name not in _failed}
-        seen = {"tests": passing, "failed": sorted(_failed), "modules": modules}
-        Path(os.environ[TRACED]).write_text(json.dumps(seen), encoding="utf-8")
 
 
 if __name__ == "__main__":

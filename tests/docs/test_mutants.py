@@ -1,12 +1,18 @@
 """What `make mutate` changes, and what it leaves alone."""
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from tools import mutate
 from tools.mutants import functions, mutants
+from tools.mutate_trace import TRACED, whose
 from tools.mutate_warm import functions_by_file, swaps_of
 
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = b'''"""A docstring == stays."""
 
 from a import b
@@ -59,8 +65,8 @@ def test_an_id_survives_changes_elsewhere_and_not_in_its_function() -> None:
 def test_a_test_is_known_to_run_a_function_wherever_it_moves_and_not_what_stands_there_now(tmp_path: Path) -> None:
     module = tmp_path / "m.py"
     module.write_bytes(SOURCE + b"\n\nclass Door:\n    def fits(self) -> bool:\n        return len(self.name) < 9\n")
-    opened = {"seconds": 2.0, "ran": mutate.whose([f"{module}:18"])}
-    tests = {"opens": opened, "clips": {"seconds": 1.0, "ran": mutate.whose([f"{module}:8", f"{module}:1"])}}
+    opened = {"seconds": 2.0, "ran": whose([f"{module}:18"])}
+    tests = {"opens": opened, "clips": {"seconds": 1.0, "ran": whose([f"{module}:8", f"{module}:1"])}}
 
     def asked(source: bytes) -> list[str]:
         (one,) = [one for one in mutants(str(module), source) if one.scope == "Door.fits" and "<=" in one.becomes]
@@ -90,3 +96,42 @@ def test_a_function_is_given_its_changed_code_in_place_and_nothing_else_is_touch
     assert not doors.fits(9)
     function.__code__ = code
     assert doors.fits(9)
+
+
+def test_what_a_fixture_of_a_whole_module_runs_counts_for_each_test_that_uses_it(tmp_path: Path) -> None:
+    (tmp_path / "door.py").write_text(
+        "import threading\n\n\ndef opened():\n    return 1\n\n\ndef knocked():\n    pass\n\n\n"
+        "def answered():\n    one = threading.Thread(target=knocked)\n    one.start()\n    one.join()\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_door.py").write_text(
+        "import os\nimport pytest\nimport door\n\n"
+        "@pytest.fixture(scope='module')\ndef house():\n    return door.opened()\n\n"
+        "def test_first(house):\n    os.environ['FIRST'] = '1'\n\n"
+        "def test_second(house):\n    door.answered()\n\n"
+        "def test_third():\n    assert 'FIRST' in os.environ, 'after the first only'\n",
+        encoding="utf-8",
+    )
+    traced = tmp_path / "traced.json"
+    environ = {**os.environ, TRACED: str(traced), "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-s",
+        "-p",
+        "tools.mutate_trace",
+        "-p",
+        "no:cacheprovider",
+        "tests",
+    ]
+    subprocess.run(command, cwd=tmp_path, env=environ, check=True, capture_output=True)
+    seen = json.loads(traced.read_text(encoding="utf-8"))
+    ran = {name.partition("::")[2]: {place.split()[0] for place in fact["ran"]} for name, fact in seen["tests"].items()}
+    assert ran == {
+        "test_first": {"door.py:opened"},
+        "test_second": {"door.py:opened", "door.py:answered", "door.py:knocked"},
+    }
+    assert "after the first only" in seen["failed"]["tests/test_door.py::test_third"]
