@@ -5,10 +5,12 @@
 <state>/local/checkpoints/                                    what was signed last, one file per ledger
 """
 
+import fcntl
 import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from ledger.store import FileCheckpoints
 
 KEY_FILE = "key"
 REPOSITORY_FILE = "repository"
+LOCK_FILE = "lock"
 CHECKPOINTS = "checkpoints"
 HOME_DIGITS = 16
 NAME_CHARACTERS_MAX = 64
@@ -55,7 +58,9 @@ class LocalLedger:
         return Sequencer(self.git_dir, self.keys, FileCheckpoints(self.checkpoints))
 
 
-def open_ledger(state: Path, git_dir: Path, name: str, environ: Mapping[str, str]) -> LocalLedger:
+def open_ledger(
+    state: Path, git_dir: Path, name: str, environ: Mapping[str, str], disk: durable.FileSystem = durable.DISK
+) -> LocalLedger:
     """The ledger of the repository whose branches are in `git_dir`; its key is made at first use.
 
     Args:
@@ -63,37 +68,57 @@ def open_ledger(state: Path, git_dir: Path, name: str, environ: Mapping[str, str
         git_dir: the repository's common git directory, absolute.
         name: the repository's name, part of a new ledger's.
         environ: OPTR_LEDGER_KEY_FILE in it names a key file of the operator's; it wins.
+        disk: where the key is made or moved.
 
     Raises:
-        SetupProblem: a key cannot be used, or the branch holds a ledger whose key is not here.
+        SetupProblem: a key cannot be used or written, or the branch holds a ledger whose key is not here.
     """
     homes = state / "local"
     home = homes / hashlib.sha256(os.fsencode(git_dir)).hexdigest()[:HOME_DIGITS]
     try:
         given = environ.get(KEY_VARIABLE)
-        keys = KeyRing.open(Path(given) if given else _own_key(homes, home, git_dir, name))
+        keys = KeyRing.open(Path(given) if given else _own_key(homes, home, git_dir, name, disk))
     except KeyFileError as error:
         raise SetupProblem(str(error), code="LEDGER_KEY") from None
+    except OSError as error:
+        problem = f"the signing key's directory {home} cannot be written: {error.strerror}"
+        remedy = "Make room there, or take away what stands in the way; the key is where it was"
+        raise SetupProblem(problem, code="LEDGER_KEY", where=str(homes), remedy=remedy) from None
     return LocalLedger(git_dir, keys, homes / CHECKPOINTS)
 
 
-def _own_key(homes: Path, home: Path, git_dir: Path, name: str) -> Path:
-    """The repository's own key file, made or moved here if need be."""
-    if not (home / KEY_FILE).exists():
-        origin = _origin_on_branch(git_dir)
-        if origin is None:
-            _make(home, git_dir, name)
-        else:
-            _move_in(_home_of(homes, origin, git_dir), home, git_dir, origin)
+def _own_key(homes: Path, home: Path, git_dir: Path, name: str, disk: durable.FileSystem) -> Path:
+    """The repository's own key file, made or moved here if need be, and durable whoever did that."""
+    durable.make_directory(homes, disk=disk)
+    with _alone(homes):
+        if not (home / KEY_FILE).exists():
+            origin = _origin_on_branch(git_dir)
+            if origin is None:
+                _make(home, git_dir, name, disk)
+            else:
+                _move_in(_home_of(homes, origin, git_dir), home, git_dir, origin, disk)
+        for directory in (home, homes, homes.parent):  # a process that was killed may have left that to this one
+            durable.sync_directory(directory, disk)
     return home / KEY_FILE
 
 
-def _make(home: Path, git_dir: Path, name: str) -> None:
+@contextmanager
+def _alone(homes: Path) -> Iterator[None]:
+    """Of two that begin at once, one makes or moves the key and the other finds it."""
+    handle = os.open(homes / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _make(home: Path, git_dir: Path, name: str, disk: durable.FileSystem) -> None:
     """A new key. The ledger's name carries chance, so that no two are alike; the key file remembers it."""
-    durable.make_directory(home)
-    durable.replace(home / REPOSITORY_FILE, os.fsencode(git_dir))
+    durable.make_directory(home, disk=disk)
+    durable.replace(home / REPOSITORY_FILE, os.fsencode(git_dir), disk=disk)
     word = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name)[:NAME_CHARACTERS_MAX]
-    Signer.begin(home / KEY_FILE, f"optr.local/{word}-{secrets.token_hex(4)}", home.parent.parent)
+    Signer.begin(home / KEY_FILE, f"optr.local/{word}-{secrets.token_hex(4)}", home.parent.parent, disk)
 
 
 def _origin_on_branch(git_dir: Path) -> str | None:
@@ -130,16 +155,29 @@ def _home_of(homes: Path, origin: str, git_dir: Path) -> Path:
     )
 
 
-def _move_in(old: Path, home: Path, git_dir: Path, origin: str) -> None:
-    """A repository that moved takes its key along; a copy does not, because one key must not sign two histories."""
+def _move_in(old: Path, home: Path, git_dir: Path, origin: str, disk: durable.FileSystem) -> None:
+    """A repository that moved takes its key along; a copy does not, because one key must not sign two histories.
+
+    The new path is durable before the directory moves: whoever stops or loses power in between finds the key in either
+    place, and goes on from there.
+    """
     file = old / REPOSITORY_FILE
     before = Path(os.fsdecode(file.read_bytes())) if file.exists() else old  # unknown: not to be called moved
-    if before.exists():
+    if before.exists() and before != git_dir:
         raise SetupProblem(
             f"the branch datalake is a copy of the ledger {origin}, which belongs to {before}",
             code="LEDGER_KEY",
             where=str(git_dir),
             remedy="Run there; or begin a ledger of this copy's own: git branch -m datalake datalake-copied",
         )
-    old.rename(home)
-    (home / REPOSITORY_FILE).write_bytes(os.fsencode(git_dir))
+    durable.replace(file, os.fsencode(git_dir), disk=disk)
+    if home.is_dir():
+        _clear(home, disk)
+    durable.move_directory(old, home, disk)
+
+
+def _clear(home: Path, disk: durable.FileSystem) -> None:
+    """Take away what a process left that was killed before it made a key here; anything else stops the move."""
+    for leftover in sorted(home.iterdir()):
+        if leftover.name == REPOSITORY_FILE or leftover.name.startswith("."):
+            disk.unlink(leftover)

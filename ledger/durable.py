@@ -41,7 +41,7 @@ class FileSystem(Protocol):
         ...
 
     def replace(self, source: Path, target: Path) -> None:
-        """Rename a file over whatever bears the name."""
+        """Rename a file over whatever bears the name, or a directory to a name that is free or an empty directory's."""
         ...
 
     def unlink(self, path: Path) -> None:
@@ -115,6 +115,17 @@ def replace(path: Path, data: bytes, mode: int = 0o600, disk: FileSystem = DISK)
         OSError: the file system refused.
     """
     _place(path, data, mode, disk, disk.replace)
+
+
+def move_directory(source: Path, target: Path, disk: FileSystem = DISK) -> None:
+    """Give a directory another name on the same file system; a crash leaves it under the old name or the new.
+
+    Raises:
+        OSError: the file system refused; `target` is there and not empty, or `source` is not.
+    """
+    disk.replace(source, target)
+    for parent in dict.fromkeys((target.parent, source.parent)):
+        sync_directory(parent, disk)
 
 
 def make_directory(path: Path, mode: int = 0o700, disk: FileSystem = DISK) -> None:

@@ -63,9 +63,23 @@ class Recorder(durable.Disk):
         self.log.append(Effect(target.parent, None, {target.name: self.files[source]}))
 
     def replace(self, source: Path, target: Path) -> None:
+        if source.is_dir():
+            self._move(source, target)
+            return
         super().replace(source, target)
         self.files[target] = self.files.pop(source)
         self.log.append(Effect(target.parent, None, {target.name: self.files[target], source.name: None}))
+
+    def _move(self, source: Path, target: Path) -> None:
+        """A directory takes the names in it along; both of its own change at once or not at all."""
+        if target.parent != source.parent:
+            raise NotImplementedError("the model knows directories that stay in theirs")
+        super().replace(source, target)
+        names: dict[str, int | None] = {source.name: None, target.name: -1}
+        for path in [path for path in self.files if path.parent == source]:
+            number = self.files[target / path.name] = self.files.pop(path)
+            names |= {f"{source.name}/{path.name}": None, f"{target.name}/{path.name}": number}
+        self.log.append(Effect(target.parent, None, names))
 
     def unlink(self, path: Path) -> None:
         super().unlink(path)
