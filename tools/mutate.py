@@ -27,6 +27,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from py_compile import PycInvalidationMode
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def main() -> int:
         "--draw", default="", help="any word: another sample of the same size, for tests not made for it"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--again", action="store_true", help="measure the tests anew and ask again about survivors")
+    parser.add_argument("--again", action="store_true", help="ask again about survivors")
     parser.add_argument("--cold", action="store_true", help="import everything anew for each mutant: slow, thorough")
     parser.add_argument("--warm", action="store_true", help="leave out what cannot be tried in place")
     parser.add_argument("--seconds", type=float, default=TESTS_SECONDS_MAX, help="of tests for one mutant")
@@ -127,10 +128,8 @@ def _run(
     traced = OUT / f"{package}.ran.json"
     with tempfile.TemporaryDirectory(prefix="optr-mutate-") as directory:
         trees = [_copy(Path(directory) / str(at)) for at in range(given.jobs)]
-        if given.again or not traced.exists():
-            print(f"measuring which of {' '.join(tests)} runs what", flush=True)
-            traced.unlink(missing_ok=True)
-            _pytest("tools.mutate_trace", trees[0], tests, {"OPTR_MUTATE_TRACED": str(traced.resolve())})
+        print(f"measuring which of {' '.join(tests)} runs what", flush=True)
+        _pytest("tools.mutate_trace", trees[0], tests, {"OPTR_MUTATE_TRACED": str(traced.resolve())})
         known = json.loads(traced.read_text(encoding="utf-8"))
         for name, reason in known["failed"].items():
             print(f"left out, it fails on the unchanged copy: {name}: {reason}")
@@ -199,7 +198,7 @@ def _preload(modules: Iterable[str]) -> None:
 
 
 def _work(
-    tree: Path, wanted: Sequence[Mutant], tests: Mapping[str, dict[str, object]], seconds_max: float, results: Results
+    tree: Path, wanted: Sequence[Mutant], tests: Mapping[str, dict[str, Any]], seconds_max: float, results: Results
 ) -> None:
     results.path = results.path.resolve()
     os.chdir(tree)
@@ -215,7 +214,7 @@ def _work(
         results.add(mutant, status)
 
 
-def tests_of(mutant: Mutant, tests: Mapping[str, dict[str, object]], seconds_max: float) -> tuple[list[str], float]:
+def tests_of(mutant: Mutant, tests: Mapping[str, dict[str, Any]], seconds_max: float) -> tuple[list[str], float]:
     """The tests to run and how long they took: what runs the function; for others, first what runs the module."""
     place = f"{mutant.module}:{mutant.function}"
     near = {name: fact for name, fact in tests.items() if mutant.function and place in fact["ran"]}
@@ -225,12 +224,20 @@ def tests_of(mutant: Mutant, tests: Mapping[str, dict[str, object]], seconds_max
         name for name, fact in asked.items() if any(str(ran).startswith(f"{mutant.module}:") for ran in fact["ran"])
     }
     chosen: list[str] = []
-    total = 0.0
-    for name, fact in sorted(asked.items(), key=lambda item: (item[0] not in beside, item[1]["seconds"])):
-        if fact["seconds"] <= TEST_SECONDS_MAX and total + fact["seconds"] <= seconds_max:
+    total, paid = 0.0, set[str]()
+    for name, fact in sorted(asked.items(), key=lambda item: (item[0] not in beside, _alone(item[1]))):
+        more = fact["seconds"] + sum(spent for fixture, spent in fact["shared"].items() if fixture not in paid)
+        if _alone(fact) <= TEST_SECONDS_MAX and total + more <= seconds_max:
             chosen.append(name)
-            total += fact["seconds"]
-    return chosen, total
+            paid.update(fact["shared"])
+            total += more
+    files = [name.partition("::")[0] for name in chosen]  # a file's fixtures are taken down when another's turn comes
+    return sorted(chosen, key=lambda name: files.index(name.partition("::")[0])), total
+
+
+def _alone(fact: Mapping[str, Any]) -> float:
+    """Seconds of processor time of a test by itself, with the fixtures that it could share."""
+    return float(fact["seconds"] + sum(fact["shared"].values()))
 
 
 def _judge(tree: Path, tests: Sequence[str], seconds: float) -> str:

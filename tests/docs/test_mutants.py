@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 from tools import mutate
 from tools.mutants import functions, mutants
@@ -65,8 +66,8 @@ def test_an_id_survives_changes_elsewhere_and_not_in_its_function() -> None:
 def test_a_test_is_known_to_run_a_function_wherever_it_moves_and_not_what_stands_there_now(tmp_path: Path) -> None:
     module = tmp_path / "m.py"
     module.write_bytes(SOURCE + b"\n\nclass Door:\n    def fits(self) -> bool:\n        return len(self.name) < 9\n")
-    opened = {"seconds": 2.0, "ran": whose([f"{module}:18"])}
-    tests = {"opens": opened, "clips": {"seconds": 1.0, "ran": whose([f"{module}:8", f"{module}:1"])}}
+    opened = {"seconds": 2.0, "shared": {}, "ran": whose([f"{module}:18"])}
+    tests = {"opens": opened, "clips": {"seconds": 1.0, "shared": {}, "ran": whose([f"{module}:8", f"{module}:1"])}}
 
     def asked(source: bytes) -> list[str]:
         (one,) = [one for one in mutants(str(module), source) if one.scope == "Door.fits" and "<=" in one.becomes]
@@ -77,6 +78,16 @@ def test_a_test_is_known_to_run_a_function_wherever_it_moves_and_not_what_stands
     moved = b"ONE = 1\n\n\n" + whole.replace(b"@cached(maxsize=1)", b"@cached(\n    maxsize=1\n)")
     assert asked(moved) == ["opens"]
     assert asked(whole.replace(b"self.name", b"self.nick")) == ["clips", "opens"], "of a changed function any may"
+
+
+def test_a_fixture_of_several_tests_is_paid_once_and_its_file_not_left_in_between() -> None:
+    module = "m.py"
+    (one,) = [one for one in mutants(module, SOURCE) if one.becomes == "(value - LIMIT)"]
+    ran = [f"{module}:{one.function}"]
+    tests = {f"a::{at}": {"seconds": 1.0 + at, "shared": {"house": 5.0}, "ran": ran} for at in range(3)}
+    tests["b::quick"] = {"seconds": 6.5, "shared": {}, "ran": ran}
+    assert mutate.tests_of(one, tests, seconds_max=14.6) == (["a::0", "a::1", "b::quick"], 14.5)
+    assert mutate.tests_of(one, tests, seconds_max=5.9) == ([], 0.0)
 
 
 def test_a_function_is_given_its_changed_code_in_place_and_nothing_else_is_touched(tmp_path: Path) -> None:
@@ -127,11 +138,24 @@ def test_what_a_fixture_of_a_whole_module_runs_counts_for_each_test_that_uses_it
         "no:cacheprovider",
         "tests",
     ]
-    subprocess.run(command, cwd=tmp_path, env=environ, check=True, capture_output=True)
-    seen = json.loads(traced.read_text(encoding="utf-8"))
+
+    def measured() -> dict[str, Any]:
+        subprocess.run(command, cwd=tmp_path, env=environ, check=True, capture_output=True)
+        return cast("dict[str, Any]", json.loads(traced.read_text(encoding="utf-8")))
+
+    seen = measured()
     ran = {name.partition("::")[2]: {place.split()[0] for place in fact["ran"]} for name, fact in seen["tests"].items()}
     assert ran == {
         "test_first": {"door.py:opened"},
         "test_second": {"door.py:opened", "door.py:answered", "door.py:knocked"},
     }
     assert "after the first only" in seen["failed"]["tests/test_door.py::test_third"]
+    assert [list(fact["shared"]) for fact in seen["tests"].values()] == [["tests/test_door.py::house"]] * 2
+
+    for fact in seen["tests"].values():
+        fact["seconds"] = 99
+    traced.write_text(json.dumps(seen), encoding="utf-8")
+    door = tmp_path / "door.py"
+    door.write_text(door.read_text(encoding="utf-8").replace("pass", "return 2"), encoding="utf-8")
+    first, second = (fact["seconds"] for fact in measured()["tests"].values())
+    assert first == 99 > second, "what runs a changed function is measured anew, the rest is known"
