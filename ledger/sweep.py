@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate
 from operator import itemgetter
 from types import GenericAlias
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from ledger import canonical, entry
 from ledger.errors import EntryError
 from ledger.layout import SEGMENT_LINES
+from ledger.merkle import HASH_BYTES
 from ledger.tiles import WIDTH, bundle, bundle_path, tile_path
 
 try:
@@ -28,12 +29,9 @@ else:
 
 SEGMENTS = WIDTH // SEGMENT_LINES  # segments in a block
 _DEPTH_MAX = 8  # nested objects and arrays; deeper lines are rare and left to the strict reading
-_FIELDS = itemgetter(
-    "v", "seq", "timestamp", "id", "run", "actor", "type", "workflow", "previousHash", "hash"
-)  # integers first, then texts
-_INTEGERS = 3  # of them
+_FIELDS = itemgetter("v", "seq", "timestamp", "id", "run", "actor", "type", "workflow", "previousHash", "hash")
 _HASH = b'"hash":"'
-_HASH_TAIL = 64 + len(b'",')  # what follows _HASH: the digest, a quote, a comma (other members always follow)
+_MEMBER = len(_HASH) + 64 + len(b'",')  # bytes of it with its digest and a comma (other members always follow)
 
 
 @dataclass(frozen=True)
@@ -75,25 +73,27 @@ def sweep(segments: Sequence[bytes], first: int, tiles: Mapping[str, bytes]) -> 
         None when the strict reading has to decide.
     """
     whole = b"".join(segments)
-    if not _CODEC or not _lined(segments) or _escaped(whole) or not _sorts_alike(whole):
+    lines = whole.split(b"\n")
+    if not _CODEC or not _lined(segments, lines) or _escaped(whole) or not _sorts_alike(whole):
         return None
     records = _decoded(whole)
-    lines = whole.split(b"\n")[:-1]
+    lines.pop()
     if records is None or len(records) != len(lines) or max(map(len, lines)) > canonical.LINE_BYTES_MAX:
         return None
     try:
         columns = list(zip(*map(_FIELDS, records), strict=True))
         files = _files(records, first)
+        if not _shaped(columns, first) or _hashes(lines, columns[-1]) != [*columns[-1]]:
+            return None
     except (KeyError, TypeError, EntryError):
-        return None
-    hashes: Sequence[str] = columns[-1]
-    if not _shaped(columns, first) or _hashes(lines, hashes) != [*hashes]:
         return None
     return _swept(lines, columns, first, files, tiles)
 
 
-def _lined(segments: Iterable[bytes]) -> bool:
-    return all(part.count(b"\n") == SEGMENT_LINES and part.endswith(b"\n") for part in segments)
+def _lined(segments: Sequence[bytes], lines: Sequence[bytes]) -> bool:
+    """Tell whether each segment ends where 32 of the lines do; behind the last line feed stands nothing."""
+    ends = [*accumulate(len(line) + 1 for line in lines)]
+    return [*accumulate(map(len, segments))] == ends[SEGMENT_LINES - 1 : -1 : SEGMENT_LINES] and not lines[-1]
 
 
 def _escaped(whole: bytes) -> bool:
@@ -135,10 +135,9 @@ def _decoder() -> "msgspec.json.Decoder[dict[str, Any]]":
 
 def _shaped(columns: Sequence[Sequence[Any]], first: int) -> bool:
     versions, places, times, ids, runs, actors, types, workflows, previous, hashes = columns
-    if set(map(type, chain(*columns[:_INTEGERS]))) != {int} or set(map(type, chain(*columns[_INTEGERS:]))) != {str}:
-        return False
     return (
-        set(versions) == {entry.VERSION}
+        {*map(type, versions), *map(type, places), *map(type, times)} == {int}  # for a truth value equals one
+        and {*versions} == {entry.VERSION}
         and [*places] == [*range(first, first + len(places))]
         and times[0] >= 0
         and [*times] == sorted(times)
@@ -165,15 +164,18 @@ def _texts(column: Sequence[str]) -> bool:
 def _hashes(lines: Sequence[bytes], stated: Sequence[str]) -> list[str]:
     """Compute each line's hash from its bytes without the member `hash`; empty where cutting it out is not safe."""
     sha256 = hashlib.sha256
-    parts = [line.partition(_HASH) for line in lines]
-    heads = b"".join([head for head, _, _ in parts])
+    starts = [line.find(_HASH) for line in lines]
+    heads = b"".join([line[:start] for line, start in zip(lines, starts, strict=True)])
     # Where only the line's own object was opened before it, and no quote is escaped, it is the line's own member.
     if heads.count(b"{") == len(lines) and b"[" not in heads and b"\\" not in heads:
-        return [sha256(head + tail[_HASH_TAIL:]).hexdigest() for head, _, tail in parts]
+        return [
+            sha256(line[:start] + line[start + _MEMBER :]).hexdigest()
+            for line, start in zip(lines, starts, strict=True)
+        ]
     found = []
     for line, digest in zip(lines, stated, strict=True):
         head, _, tail = line.partition(f'"hash":"{digest}",'.encode())
-        unsure = digest.encode() in tail or b"\\" in head[-1:]
+        unsure = f"{digest}".encode() in tail or b"\\" in head[-1:]
         found.append("" if unsure else sha256(head + tail).hexdigest())
     return found
 
@@ -192,11 +194,10 @@ def _swept(
 ) -> Swept:
     sha256 = hashlib.sha256
     hashes = [sha256(b"\x00" + line).digest() for line in lines]
-    leaves = b"".join(hashes)
-    while len(hashes) > 1:
-        hashes = [
-            sha256(b"\x01" + left + right).digest() for left, right in zip(hashes[::2], hashes[1::2], strict=True)
-        ]
+    level = leaves = b"".join(hashes)
+    while len(level) > HASH_BYTES:
+        pairs = range(0, len(level), 2 * HASH_BYTES)
+        level = b"".join([sha256(b"\x01" + level[at : at + 2 * HASH_BYTES]).digest() for at in pairs])
     block = first // WIDTH
     wanted = {tile_path(0, block): leaves, bundle_path(block): bundle(lines)}
     _, _, times, ids, *_ = columns
@@ -207,7 +208,7 @@ def _swept(
         times=(times[0], times[-1]),
         ids=tuple(ids),
         files=files,
-        root=hashes[0],
+        root=level,
         matched=tuple(path for path, content in wanted.items() if tiles.get(path) == content),
         unmatched={path: sha256(content).digest() for path, content in wanted.items() if tiles.get(path) != content},
     )
