@@ -31,7 +31,7 @@ class Time:
 
 
 def test_a_lease_is_one_holders_at_a_time(tmp_path: Path) -> None:
-    path, time = tmp_path / "a" / "x.lease", Time()
+    path, time = tmp_path / "a" / "b" / "x.lease", Time()
     with Lease(path, time.clock, time.sleep).held() as first:
         assert (first, time.slept) == (True, [])
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -90,7 +90,7 @@ def facts(one: Mark | None) -> tuple[object, ...] | None:
 
 @pytest.fixture
 def index(tmp_path: Path) -> Index:
-    return Index(tmp_path / "state" / "x.index")
+    return Index(tmp_path / "a" / "state" / "x.index")
 
 
 def filled(index: Index, *sizes: int) -> Index:
@@ -186,7 +186,7 @@ def contradicting(index: Index) -> None:
 
 
 def test_what_a_block_writes_is_there_whole_or_not_at_all(index: Index, tmp_path: Path) -> None:
-    other = Index(tmp_path / "state" / "x.index")
+    other = Index(tmp_path / "a" / "state" / "x.index")
     with index.writing():
         index.add({"r0": 0})
         assert other.places(["r0"], 9) == {}
@@ -212,31 +212,32 @@ def test_any_thread_may_use_it(index: Index) -> None:
 
 def test_an_index_is_private_and_lasts(index: Index, tmp_path: Path) -> None:
     filled(index, 2)
-    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "a" / "state").stat().st_mode) == 0o700
     del index
-    again = Index(tmp_path / "state" / "x.index")
+    again = Index(tmp_path / "a" / "state" / "x.index")
     assert (facts(again.newest()), again.places(["r1"], 2)) == (facts(mark(2)), {"r1": 1})
 
 
 @pytest.mark.parametrize("damage", ["text", "format"])
 def test_what_is_no_index_of_ours_is_forgotten_with_all_that_belongs_to_it(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "x.index"
+    database = sqlite3.connect(path)
     if damage == "text":
         path.write_bytes(b"not a database " * 500)
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).write_bytes(b"left behind")
     else:
         filled(Index(path), 2)
-        database = sqlite3.connect(path)
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
         database.execute("PRAGMA user_version = 2")
         database.commit()
-        database.close()
     assert Index(path).newest() is None
+    database.close()
     assert filled(Index(path), 2).places(["r1"], 2) == {"r1": 1}
 
 
 def test_a_failure_that_is_nobodys_turn_is_not_called_busy(index: Index, tmp_path: Path) -> None:
-    path = tmp_path / "state" / "x.index"
+    path = tmp_path / "a" / "state" / "x.index"
     other = sqlite3.connect(path)
     other.execute("DROP TABLE place")
     other.commit()
@@ -246,6 +247,6 @@ def test_a_failure_that_is_nobodys_turn_is_not_called_busy(index: Index, tmp_pat
             act()
         assert not isinstance(refused.value, LedgerBusyError)
     assert index.newest() is None
-    (tmp_path / "state" / "y.index").mkdir()
+    (tmp_path / "a" / "state" / "y.index").mkdir()
     with pytest.raises(LedgerError, match=r"y\.index cannot be used: unable to open"):
-        Index(tmp_path / "state" / "y.index")
+        Index(tmp_path / "a" / "state" / "y.index")
