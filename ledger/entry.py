@@ -162,7 +162,8 @@ def _is_digest(value: object) -> bool:
     return isinstance(value, str) and _HEX64.fullmatch(value) is not None
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Tell whether `value` may stand in a line's members `id`, `run` and `actor`."""
     return isinstance(value, str) and 0 < len(value) <= TEXT_CHARS_MAX and value.isprintable()
 
 
@@ -182,12 +183,12 @@ def is_workflow(value: object) -> bool:
 _SHAPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "v": (lambda value: type(value) is int and value == VERSION, f"the integer {VERSION}"),
     "seq": (_is_count, "an integer from 0"),
-    "id": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
+    "id": (is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
     "timestamp": (_is_count, "milliseconds since the epoch, an integer"),
     "type": (is_type, "an UPPER_CASE word"),
     "workflow": (is_workflow, "a workflow name"),
-    "run": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
-    "actor": (_is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
+    "run": (is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
+    "actor": (is_text, f"1 to {TEXT_CHARS_MAX} printable characters"),
     "previousHash": (lambda value: value == GENESIS or _is_digest(value), 'a hex SHA-256, or "0" in the first line'),
     "hash": (_is_digest, "a hex SHA-256"),
 }

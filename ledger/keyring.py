@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ledger import canonical, durable
-from ledger.entry import TEXT_CHARS_MAX
+from ledger.entry import TEXT_CHARS_MAX, is_text
 from ledger.errors import KeyFileError, LedgerError
 from ledger.keys import SEED_BYTES, Signer, read_private
 
@@ -114,10 +114,13 @@ class KeyRing:
         """Make the next key; it takes over at the next append.
 
         Raises:
-            KeyFileError: one waits already, the present one stands in no file, or the file system refused.
+            KeyFileError: one waits already, the present one stands in no file, no line could say who asked, or the
+                file system refused.
         """
         if self._path is None:
             raise KeyFileError(f"{self._signer} stands in no file: it cannot be rotated")
+        if not is_text(asked.actor):  # no line could tell of it, so the ledger would stop at this key
+            raise KeyFileError(f"who asked for the next key must be 1 to {TEXT_CHARS_MAX} printable characters")
         self.refresh()
         if (waiting := self.pending()) is not None:
             raise KeyFileError(f"{waiting.signer.vkey.label} waits already to take over: it does at the next append")
@@ -229,7 +232,7 @@ def _parse(path: Path) -> Succession:
     try:
         told = json.loads(rest)
         asked = Asked(str(told["actor"]), int(told["asked_ms"]), Cause(told["cause"]))
-        right = canonical.encode(asdict(asked)).decode() + "\n" == rest and 0 < len(asked.actor) <= TEXT_CHARS_MAX
+        right = canonical.encode(asdict(asked)).decode() + "\n" == rest and is_text(asked.actor)
     except (LedgerError, ValueError, KeyError, TypeError):
         right = False
     if not right:
