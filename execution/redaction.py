@@ -1,15 +1,18 @@
 """Keep secrets out of everything that is committed, published or logged.
 
 Two nets: the shapes of well-known credentials, and the exact values of the secrets that this process holds, also as
-base64 (alone or inside a longer text), hex and percent-encoding, whole or split over lines. Shapes are a net with
-holes; the real control is that no secret enters a sandbox.
+base64 (alone or inside a longer text), hex and percent-encoding, whole or split over lines, and with any of their
+characters escaped as JSON or a URL writes them. Shapes are a net with holes; the real control is that no secret enters
+a sandbox.
 """
 
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
-from urllib.parse import quote, quote_plus
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, quote_plus, unquote
 
 REDACTED = "[redacted]"
 SECRET_CHARS_MIN = 8  # shorter values would redact ordinary words
@@ -17,16 +20,64 @@ SECRET_CHARS_MIN = 8  # shorter values would redact ordinary words
 # Names of environment variables whose values are secrets.
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?$|TOKEN_BEDROCK$")  # the last is AWS's name
 
-# Where a value can be broken: a line end, also as JSON writes it, then what a diff puts in front of the next line.
-_BREAK = r"(?:\r?\n|(?:\\r)?\\n)"
-_DIFF_BREAK = _BREAK + r"[+\- ]?"
+# Where a value can be broken: a line end, also as JSON writes it, in JSON within JSON too; then what a diff puts in
+# front of the next line, and what indents it. Bounded, or a run of backslashes would take its square in time.
+_BREAK = r"(?:\r?\n|(?:\\{1,8}r)?\\{1,8}n)"
+_BREAKS = tuple(re.compile(_BREAK + mark) for mark in ("", r"[+\- ]?", r"[+\- ]?[ \t]*"))
+
+# One character as a URL or JSON writes it; before others JSON puts backslashes, which are not read at all.
+_ESCAPE = re.compile(r"%[0-7][0-9A-Fa-f]|(?:%[89A-Fa-f][0-9A-Fa-f])+|\\u[0-9A-Fa-f]{4}")
+_BACKSLASHES = re.compile(r"\\+")
+
+_HALF = re.compile(r"\\u[0-9A-Fa-f]{0,3}\Z")  # of the escape that a value's own digits end
 
 # GitHub's installation tokens are `ghs_` plus any length since April 2026; the others as their issuers document them.
+# A private key may stand in a diff or in JSON, have headers, or be cut off; a quotation mark ends it, else two members
+# of an object would become one.
 SHAPES = re.compile(
     r"(gh[pousr]_[A-Za-z0-9._-]{16,}|github_pat_[A-Za-z0-9_]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}"
     r"|xox[abposr]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]+-----END [A-Z ]*PRIVATE KEY-----)?)"
+    r"|AIza[A-Za-z0-9_-]{35}|glpat-[A-Za-z0-9_-]{20,}|npm_[A-Za-z0-9]{36}|pypi-AgEI[A-Za-z0-9_-]{50,}|[rs]k_live_[A-Za-z0-9]{20,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:(?:(?!-----(?:BEGIN|END))[^\"])*+-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+    r"|(?:[^A-Za-z0-9+/=\"]{0,8}[A-Za-z0-9+/=]{32,})*+))"
 )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A text with parts of it read as something else: its characters, and where each began and ended before."""
+
+    text: str
+    begins: "array[int]"
+    ends: "array[int]"
+
+    @classmethod
+    def of(cls, text: str) -> "_Reading":
+        return cls(text, array("q", range(len(text))), array("q", range(1, len(text) + 1)))
+
+    def read(self, pattern: re.Pattern[str], meaning: Callable[[re.Match[str]], str]) -> "_Reading":
+        """Each part that fits `pattern` read as `meaning` says. What means nothing counts to what comes after it."""
+        words, begins, ends = [], array("q"), array("q")
+        at = 0
+        for part in pattern.finditer(self.text):
+            words.append(self.text[at : part.start()])
+            begins += self.begins[at : part.start()]
+            ends += self.ends[at : part.start()]
+            words.append(meant := meaning(part))
+            begins += array("q", [self.begins[part.start()]] * len(meant))
+            ends += array("q", [self.ends[part.end() - 1]] * len(meant))
+            at = part.end()
+        words.append(self.text[at:])
+        return _Reading("".join(words), begins + self.begins[at:], ends + self.ends[at:])
+
+    def places(self, form: str) -> Iterator[tuple[int, int]]:
+        """From where to where `form` stands in the text as it was."""
+        at = self.text.find(form)
+        while at >= 0:
+            last = at + len(form) - 1
+            yield self.begins[at], self.ends[last]
+            at = self.text.find(form, last + 1)
 
 
 class Secrets:
@@ -35,8 +86,8 @@ class Secrets:
     def __init__(self, values: Iterable[str]) -> None:
         kept = {value for value in values if len(value) >= SECRET_CHARS_MIN}
         forms = {form for value in kept for form in _forms(value)}
-        # Longest first, so that a value that contains another is replaced whole.
-        self._forms = sorted(forms, key=len, reverse=True)
+        self._forms = forms
+        self._meanings = {meaning for form in forms if len(meaning := _meaning(form)) >= SECRET_CHARS_MIN}
 
     def redact(self, text: str) -> str:
         """`text` with every known secret and every secret-shaped word replaced."""
@@ -44,22 +95,23 @@ class Secrets:
 
     def remove(self, text: str) -> str:
         """`text` with every known secret replaced; what merely has the shape of one stands."""
-        for form in self._forms:
-            text = text.replace(form, REDACTED)
-        for form in self._split_in(text):
-            text = re.sub(f"(?:{_DIFF_BREAK})?".join(map(re.escape, form)), REDACTED, text)
+        if any(form in text for form in self._forms):
+            text = _cut(text, _Reading.of(text), self._forms)
+        for gap in _BREAKS:
+            if self._stands_in(_meaning(text, gap)):
+                reading = _Reading.of(text).read(gap, _nothing).read(_ESCAPE, _escaped).read(_BACKSLASHES, _nothing)
+                text = _cut(text, reading, self._meanings)
         return text
 
     def found_in(self, data: bytes) -> bool:
         """Whether a live secret's value stands in `data` in any of its forms."""
         text = data.decode("utf-8", "replace")
-        return any(form in text for form in self._forms) or bool(self._split_in(text))
+        if any(form in text for form in self._forms):
+            return True
+        return any(self._stands_in(_meaning(text, gap)) for gap in _BREAKS)
 
-    def _split_in(self, text: str) -> list[str]:
-        """The forms that stand in `text` once its lines are joined, longest first."""
-        # Joined both ways: the mark of a diff is no part of the value, but a value may itself begin a line with `+`.
-        joined = [re.sub(gap, "", text) for gap in (_BREAK, _DIFF_BREAK)]
-        return [form for form in self._forms if any(form in lines for lines in joined)]
+    def _stands_in(self, meaning: str) -> bool:
+        return any(form in meaning for form in self._meanings)
 
 
 def names_secret(variable: str) -> bool:
@@ -72,12 +124,37 @@ def secrets_of(environ: Mapping[str, str]) -> Secrets:
     return Secrets(value for name, value in environ.items() if names_secret(name))
 
 
+def _cut(text: str, reading: _Reading, forms: Iterable[str]) -> str:
+    """The text with each place replaced where one of the forms is read."""
+    kept, at = [], 0
+    for begin, end in sorted(place for form in forms for place in reading.places(form)):
+        if begin >= at:
+            kept += [_HALF.sub("", text[at:begin]).rstrip("\\"), REDACTED]  # half an escape would spoil JSON
+        at = max(at, end)
+    return "".join([*kept, text[at:]])
+
+
+def _meaning(text: str, gap: re.Pattern[str] = _BREAKS[0]) -> str:
+    """The text in one line, with what is escaped in it as the characters that are meant."""
+    return _ESCAPE.sub(_escaped, gap.sub("", text)).replace("\\", "")
+
+
+def _nothing(_part: re.Match[str]) -> str:
+    return ""
+
+
+def _escaped(part: re.Match[str]) -> str:
+    escape = part[0]
+    return unquote(escape) if escape.startswith("%") else chr(int(escape[-4:], 16))
+
+
 def _forms(value: str) -> set[str]:
-    raw = value.encode()
-    quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
-    lower = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in quoted}
-    plain = {value, json.dumps(value)[1:-1], re.sub(_BREAK, "", value)}  # a key of many lines, also in JSON or a diff
-    forms = plain | quoted | lower | {raw.hex(), raw.hex().upper()} | _base64_forms(raw)
+    raw = value.encode("utf-8", "surrogateescape")  # an environment's value may be no UTF-8
+    plain = {value, raw.decode("utf-8", "replace")}
+    in_json = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    lines = {_BREAKS[0].sub("", value)}  # a key of many lines
+    quoted = {quote(raw, safe=""), quote(raw), quote_plus(raw)}
+    forms = plain | in_json | lines | quoted | {raw.hex(), raw.hex().upper()} | _base64_forms(raw)
     return {form for form in forms if len(form) >= SECRET_CHARS_MIN}
 
 

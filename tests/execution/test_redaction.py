@@ -2,9 +2,12 @@
 
 import base64
 import json
+import re
 from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from execution.redaction import REDACTED, secrets_of
 
@@ -116,3 +119,95 @@ def test_a_split_secret_is_found_once_its_text_stands_in_json(gap: str) -> None:
     written = json.dumps({"output": f"before {VALUE[:9]}{gap}{VALUE[9:]} after"})
     assert secrets.found_in(written.encode())
     assert json.loads(secrets.redact(written)) == {"output": f"before {REDACTED} after"}
+
+
+AWKWARD = "q\"uo\\te/'two'\nnew line \t%41+é=&<end>"
+
+
+def _unicode_escaped(text: str) -> str:
+    return "".join(f"\\u{ord(char):04X}" for char in text)
+
+
+def _percent_all(text: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+ESCAPED = {
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json, not ascii only": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "json in json": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
+    "json in json in json": lambda text: json.dumps(json.dumps(json.dumps(text)[1:-1])[1:-1])[1:-1],
+    "json with the slash escaped": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "json with the slash by its number": lambda text: json.dumps(text)[1:-1].replace("/", "\\u002f"),
+    "every character by its number": _unicode_escaped,
+    "percent, upper case": lambda text: quote(text, safe=""),
+    "percent, lower case": lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text, safe="")),
+    "percent, every byte": _percent_all,
+    "percent in json": lambda text: json.dumps(quote(text))[1:-1],
+    "a form's": quote_plus,
+    "base64 in a URL": lambda text: quote(base64.b64encode(text.encode()), safe=""),
+    "base64 in json, slashes escaped": lambda text: base64.b64encode(text.encode()).decode().replace("/", "\\/"),
+    "base64 as mail wraps it": lambda text: base64.encodebytes(text.encode() * 3).decode(),
+    "base64, indented": lambda text: re.sub("(.{9})", r"\1\n    ", base64.b64encode(text.encode()).decode()),
+    "over four indented lines of a diff": lambda text: "\n+\t".join([text[:3], text[3:9], text[9:14], text[14:]]),
+}
+
+
+@pytest.mark.parametrize("value", [VALUE, AWKWARD])
+@pytest.mark.parametrize("way", ESCAPED)
+def test_a_secret_is_found_and_replaced_whichever_way_it_is_escaped(way: str, value: str) -> None:
+    secrets = secrets_of({"A_TOKEN": value})
+    written = ESCAPED[way](value)
+    assert secrets.found_in(f"before {written} after".encode())
+    redacted = secrets.redact(f"before {written} after")
+    assert redacted.startswith(f"before {REDACTED}")
+    assert redacted.endswith(" after")
+    assert not secrets.found_in(redacted.encode())
+
+
+@given(st.text(alphabet='\\"/nrtu%4+-\n\r\té ab', min_size=8, max_size=24), st.text(max_size=9), st.text(max_size=9))
+def test_nothing_is_left_and_json_stays_json(value: str, before: str, after: str) -> None:
+    value += "."  # one that ends in a backslash also stands in what JSON writes for it and a quotation mark
+    secrets = secrets_of({"A_TOKEN": value})
+    for ascii_only in (True, False):
+        text = json.dumps({"output": [before + value + after]}, ensure_ascii=ascii_only)
+        assert secrets.found_in(text.encode("utf-8", "surrogatepass"))
+        redacted = secrets.remove(text)
+        assert not secrets.found_in(redacted.encode("utf-8", "surrogatepass"))
+        assert REDACTED in json.loads(redacted)["output"][0]
+
+
+def test_a_secret_that_is_no_utf8_is_found_as_it_is_read() -> None:
+    secrets = secrets_of({"A_TOKEN": "caf\udce9-au-lait"})
+    assert secrets.found_in(b"<caf\xe9-au-lait>")
+    assert secrets.remove("<caf%E9-au-lait>") == f"<{REDACTED}>"
+
+
+def test_a_long_run_of_backslashes_is_read_in_one_go() -> None:
+    run = "\\" * 200_000
+    assert secrets_of(ENVIRON).remove(run) == run
+    assert secrets_of(ENVIRON).remove(f"a{run}{VALUE}{run}n") == f"a{REDACTED}{run}n"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "-----BEGIN PRIVATE KEY-----\n-MIIEvQ\n-IBADAN\n------END PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-256-CBC,00\n\nMIIEvQ\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN EC PRIVATE KEY-----\\nMHcCAQ\\n-----END EC PRIVATE KEY-----",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOY-\n-----END PGP PRIVATE KEY BLOCK-----",
+        "-----BEGIN PRIVATE KEY-----\n" + "\n+".join(["MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj" + "A" * 24] * 3),
+    ],
+)
+def test_a_private_key_goes_whole_in_a_diff_with_headers_in_json_and_cut_off(key: str) -> None:
+    assert secrets_of({}).redact(f"one\n{key}\n\ntwo") == f"one\n{REDACTED}\n\ntwo"
+
+
+def test_what_stands_between_two_headers_without_an_end_stays() -> None:
+    text = "-----BEGIN PRIVATE KEY-----\nwords\n-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n"
+    assert secrets_of({}).redact(text) == f"{REDACTED}\nwords\n{REDACTED}\n"
+
+
+def test_a_private_key_that_begins_in_one_member_does_not_reach_into_the_next() -> None:
+    value = {"a": "-----BEGIN PRIVATE KEY-----", "b": "A" * 64, "c": "-----END PRIVATE KEY-----"}
+    assert json.loads(secrets_of({}).redact(json.dumps(value))) == value | {"a": REDACTED}
