@@ -115,8 +115,6 @@ def check_cosigned(source: Source, terms: Sequence[Term], policy: Policy | None)
 
 
 def _check_extended(source: Source, vouched: Checkpoint, head: Checkpoint) -> None:
-    if vouched.origin != head.origin:
-        raise NoteError(f"it is of {vouched.origin}, not of {head.origin}")
     if vouched.size > head.size:
         raise FaultFound(Fault.MISSING_LINES, f"witnesses cosigned {vouched.size}, {head.size} are here")
     nodes = TileNodes(head.size, lambda path: _read(source, path) or b"")
