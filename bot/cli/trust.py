@@ -110,7 +110,7 @@ def revoke(  # noqa: PLR0913 - each option of the command is one argument
     *,
     kind: Annotated[str, typer.Argument(help="agent, human, delegation or key.", metavar="KIND")],
     target: Annotated[str, typer.Argument(help="A name, a delegation's id or a hex public key.", metavar="TARGET")],
-    reason: Annotated[str, typer.Option("--reason", help="One line on why; it goes on the record.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why, in at most 500 characters; goes on the record.")] = "",
     lift: Annotated[bool, typer.Option("--lift", help="End an earlier revocation instead.")] = False,
     repo: Repo = Path(),
     as_json: Json = False,
@@ -137,7 +137,7 @@ def revoke(  # noqa: PLR0913 - each option of the command is one argument
         _target(place, kind, target),
         by=person(),
         now_ms=int(time.time() * 1000),
-        reason=" ".join(reason.split()),
+        reason=_reason(reason),
         lifted=lift,
     )
     appended = ledger.sequencer().append([revocation_draft(made)], {})
@@ -146,6 +146,16 @@ def revoke(  # noqa: PLR0913 - each option of the command is one argument
     else:
         emit(f"{_revoked_line(made)} (line {appended.seqs[-1]} of {appended.origin})")
     return ExitCode.OK
+
+
+def _reason(said: str) -> str:
+    from execution.revoking import REASON_CHARACTERS_MAX, reason_kept  # noqa: PLC0415 - `--help` must not wait for it
+
+    line = " ".join(said.split())
+    if len(line) > REASON_CHARACTERS_MAX:
+        what = f"the reason has {len(line)} characters; the record keeps at most {REASON_CHARACTERS_MAX}"
+        raise OptrError(what, where="--reason", remedy="Say it shorter")
+    return reason_kept(os.environ, line)
 
 
 def _place(repo: Path) -> _Place:

@@ -105,9 +105,13 @@ def test_every_act_leads_to_the_person_who_asked_and_a_revoked_agent_acts_no_mor
     assert json.loads(verified.out) == {"version": 1, "runs": 1, "delegations": 3, "anchors": 3}
     assert verified.code == 0
 
-    revoked = bench.optr("trust", "revoke", "agent", "mender", "--reason", "it misbehaved")
+    long = bench.optr("trust", "revoke", "agent", "mender", "--reason", "x" * 501)
+    assert (long.code, "501 characters" in long.err, bench.line_types()[-1]) == (2, True, "OPTR_SELECTED")
+    revoked = bench.optr("trust", "revoke", "agent", "mender", "--reason", f"it gave away ghp_{'a' * 36} and more")
     assert revoked.code == 0, revoked.err
     assert bench.line_types()[-1] == "TRUST_REVOKED"
+    assert "it gave away [redacted] and more" in bench.optr("trust", "show").out
+    assert "ghp_" not in bench.git("show", "datalake:datalake/ledger.jsonl") + revoked.out
     ran = bench.execute("after")
     assert ran.code == 0, ran.err
     assert "second selected" in ran.out
