@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -131,3 +132,26 @@ def test_a_new_key_is_never_put_over_another(tmp_path: Path, capsys: Said) -> No
     assert (code, out, err) == (0, f"{Signer.load(tmp_path / 'key').vkey}\n", "")
     code, out, err = ran(capsys, "new-key", tmp_path / "key", "optr/octocat/hello")
     assert (code, out, "exists already" in err) == (2, "", True)
+
+
+def test_the_help_names_each_word_that_an_option_takes(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    said = {}
+    for command in ("verify", "new-key"):
+        with pytest.raises(SystemExit, match="0"):
+            main([command, "--help"])
+        said[command] = capsys.readouterr().out
+    taken = dict(re.findall(r"^  (--[a-z]+)(?: ([A-Z]+))?  ", said["verify"], re.MULTILINE))
+    assert taken == {
+        "--repo": "PATH",
+        "--ledger": "FILE",
+        "--key": "VKEY",
+        "--checkpoint": "FILE",
+        "--since": "FILE",
+        "--policy": "FILE",
+        "--anchors": "REF",
+        "--jobs": "N",
+        "--json": "",
+    }
+    assert re.search(r"^usage: python -m ledger verify .* \[WHERE\]$", said["verify"], re.MULTILINE)
+    assert re.search(r"^usage: python -m ledger new-key \[-h\] FILE NAME$", said["new-key"], re.MULTILINE)
