@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 ASSESSMENT_VERSION = 1
-STATEMENT = (
-    "This lists what the record of one run evidences. It is not an audit, a certification or a legal opinion; "
+NO_AUDIT = (
+    "It is not an audit, a certification or a legal opinion; "
     "a control also depends on people and systems that this record does not see."
 )
+STATEMENT = f"This lists what the record of one run evidences. {NO_AUDIT}"
 
 
 class Fact(StrEnum):

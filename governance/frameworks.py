@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from governance.compliance import CONTROLS, STATEMENT, Control, Fact, Status
+from governance.compliance import CONTROLS, NO_AUDIT, Control, Fact, Status
 
+STATEMENT = f"This lists what the records of a ledger evidence, run by run. {NO_AUDIT}"
 REPORT_VERSION = 1
 
 
@@ -44,7 +45,24 @@ class RunEvidence:
     seqs: Mapping[str, int]
 
 
-def report(framework: Framework, runs: Sequence[RunEvidence]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Basis:
+    """What a report was made from.
+
+    Attributes:
+        origin: the ledger's name.
+        size: its lines.
+        root: its tree's root over them, hex.
+        since: the date that was asked for, as it was given; empty when there was none.
+    """
+
+    origin: str
+    size: int
+    root: str
+    since: str
+
+
+def report(framework: Framework, runs: Sequence[RunEvidence], of: Basis | None = None) -> dict[str, Any]:
     """Aggregate what runs evidence for the controls of one framework, as JSON data.
 
     A control is `supported` when every run supports it, `not evidenced` when none evidences any of it, else `partial`.
@@ -52,12 +70,14 @@ def report(framework: Framework, runs: Sequence[RunEvidence]) -> dict[str, Any]:
     Args:
         framework: which.
         runs: each with its assessment; an entry that the ledger does not hold evidences nothing.
+        of: what the report was made from; left out, it is not said.
     """
     controls = [control for control in CONTROLS if control.framework == NAMES[framework]]
     return {
         "version": REPORT_VERSION,
         "framework": NAMES[framework],
         "statement": STATEMENT,
+        **({"ledger": {"origin": of.origin, "size": of.size, "root": of.root}, "since": of.since} if of else {}),
         "runs": len(runs),
         "controls": [_control(control, runs) for control in controls],
     }
@@ -112,13 +132,22 @@ def _overall(counts: Counter[str], runs: int) -> Status:
 def report_page(told: Mapping[str, Any]) -> str:
     """Return a report as Markdown."""
     lines = [f"# {told['framework']}: what the ledger evidences", "", str(told["statement"]), ""]
-    lines += [f"Runs: {told['runs']}", ""]
+    lines += [*_basis_lines(told), f"Runs: {told['runs']}", ""]
     for control in told["controls"]:
         counts = ", ".join(f"{number} {status}" for status, number in control["counts"].items())
         lines += [f"## {control['control']}: {control['status']}", "", control["sentence"], "", f"Runs: {counts}", ""]
         lines += [f"- {_run_line(one)}" for one in control["runs"]]
         lines += [""] if control["runs"] else []
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _basis_lines(told: Mapping[str, Any]) -> list[str]:
+    ledger = told.get("ledger")
+    if ledger is None:
+        return []
+    period = f"Only runs decided since: {told['since']}" if told["since"] else "All runs that were decided"
+    head = f"Checkpoint of the ledger `{ledger['origin']}`: {ledger['size']} lines, root `{ledger['root']}`"
+    return [f"{head} (`optr verify-ledger` checks it)", "", period, ""]
 
 
 def _run_line(one: Mapping[str, Any]) -> str:

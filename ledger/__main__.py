@@ -8,8 +8,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from ledger.anchors import Anchor, anchors_on
 from ledger.branch import resolve
@@ -34,16 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "new-key":
-            sys.stdout.write(f"{Signer.generate(options.file, options.name).vkey}\n")
+            _say(sys.stdout, [str(Signer.generate(options.file, options.name).vkey)])
             return EXIT_VERIFIED
         verification = _verify(options)
     except (LedgerError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        _say(sys.stderr, [f"error: {error}"])
         return EXIT_USAGE
     said = [json.dumps(record(verification))] if options.json else describe(verification)
-    sys.stdout.write("".join(f"{line}\n" for line in said))
-    sys.stderr.write("".join(f"note: {note}\n" for note in verification.notes))
+    _say(sys.stdout, said)
+    _say(sys.stderr, [f"note: {note}" for note in verification.notes])
     return _CODES[verification.problem.kind] if verification.problem else EXIT_VERIFIED
+
+
+def _say(stream: TextIO, lines: Iterable[str]) -> None:
+    """Write lines; a file's name may hold what the terminal's encoding does not."""
+    text = "".join(f"{line}\n" for line in lines)
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _parser() -> argparse.ArgumentParser:

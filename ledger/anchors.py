@@ -44,7 +44,7 @@ def anchors_on(repository: GitDir, ref: str = ANCHORS) -> tuple[Anchor, ...]:
         ref: full ref name, or a commit id.
 
     Raises:
-        SourceError: there is no such branch, it is longer than ANCHORS_MAX commits, or holds something else.
+        SourceError: there is no such branch, it is not all here, longer than ANCHORS_MAX, or has nothing.
         GitError: git failed.
     """
     tip = repository.tip(ref)
@@ -54,10 +54,14 @@ def anchors_on(repository: GitDir, ref: str = ANCHORS) -> tuple[Anchor, ...]:
     commits = repository.run(*listing).decode().split()
     if len(commits) > ANCHORS_MAX:
         raise SourceError(f"{ref} has more than {ANCHORS_MAX} commits")
+    if repository.cut_off().intersection(commits):
+        raise SourceError(f"this clone is shallow, and holds not all of {ref}: run git fetch --unshallow")
     asked = "".join(f"{commit}:{CHECKPOINT}\n" for commit in commits).encode()
     answers = repository.run("cat-file", "--batch-check=%(objectname)", stdin=asked).decode().splitlines()
     # The first commit holds nothing yet; one that took the file away hides nothing of those before it.
     held = [pair for pair in zip(commits, answers, strict=True) if not pair[1].endswith(" missing")]
+    if not held:
+        raise SourceError(f"no tree head was ever anchored on {ref}: see that it is the right branch")
     notes = repository.blobs([oid for _, oid in held])
     return tuple(Anchor(commit, note[: NOTE_BYTES_MAX + 1]) for (commit, _), note in zip(held, notes, strict=True))
 

@@ -91,7 +91,7 @@ class GitDir:
         self.path = path.resolve()
         self._clock = clock
         self._git = git.Git(str(self.path))
-        common = self.run("rev-parse", "--git-common-dir").decode().rstrip("\n")
+        common = os.fsdecode(self.run("rev-parse", "--git-common-dir").removesuffix(b"\n"))
         self.common = (self.path / common).resolve()
 
     def run(self, *args: str, stdin: bytes | None = None) -> bytes:
@@ -130,6 +130,13 @@ class GitDir:
             return None
         found = _ID_LINE.fullmatch(content)
         return found[1].decode() if found else None
+
+    def cut_off(self) -> frozenset[str]:
+        """The commits whose parents a shallow clone left out; none in a whole one (git-scm.com/docs/shallow)."""
+        try:
+            return frozenset((self.common / "shallow").read_text("ascii").split())
+        except FileNotFoundError:
+            return frozenset()
 
     def files(self, commit: str, *under: str) -> dict[str, Blob]:
         """Return every non-directory under the repository paths `under` (`datalake`), by repository path."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from ledger.branch import Change, GitDir
 from ledger.commit import PLAIN_FILE, Blob
+from ledger.errors import MissingObjectError
 from ledger.layout import DIRECTORY, KEYS, OPEN_SEGMENT, SEALED, SEGMENT_LINES, WORKFLOWS, segment_path
 
 
@@ -71,6 +72,8 @@ def steps(git: GitDir, tip: str) -> Iterator[Step]:
         GitError: git failed, or (MissingObjectError) part of the history is not here.
     """
     commits = git.run("rev-list", "--first-parent", "--reverse", tip).decode().split()
+    for first in git.cut_off().intersection(commits):
+        raise MissingObjectError(f"this clone is shallow: what was before commit {first[:12]} is not here")
     merges = set(git.run("rev-list", "--first-parent", "--min-parents=2", tip).decode().split())
     changed = git.history(commits)
     contents = git.blobs([blob.oid for commit in commits for blob in _wanted(changed[commit])])

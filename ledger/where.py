@@ -1,10 +1,12 @@
 """What a reader names when asking for a verification: a clone, a bare repository, a file, or standard input."""
 
+import tarfile
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from ledger.branch import GitDir, resolve
+from ledger.bundle import TOP
 from ledger.errors import SourceError
 from ledger.layout import BRANCH, DIRECTORY, OPEN_SEGMENT
 from ledger.verify import Manner, Verification, verify_branch, verify_file, verify_stream
@@ -38,7 +40,17 @@ def verify(where: str, stream: BinaryIO, trusted: str | None, remembered: bytes 
         return verify_branch(repository.path, branch_of(repository), trusted, remembered, manner)
     if not path.exists():
         raise SourceError(f"there is nothing at {where}: give a clone, a ledger file, or - for standard input")
+    if path.is_file():
+        _not_a_bundle(path)
     return verify_file(path, trusted, remembered, manner)
+
+
+def _not_a_bundle(path: Path) -> None:
+    """Say so where somebody has a run's evidence and not a ledger: it would be called tampered with."""
+    with path.open("rb") as file:
+        start = file.read(tarfile.BLOCKSIZE)
+    if start.startswith(f"{TOP}/".encode()):
+        raise SourceError(f"{path} is a run's bundle and not a ledger: check it with optr ledger export --check {path}")
 
 
 def branch_of(repository: GitDir) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from bot.cli.kept import keeps_digests, listed, not_kept, told
 from bot.cli.options import Json, Repo, Verbose
-from bot.cli.output import complain, emit, emit_json
+from bot.cli.output import complain, emit, emit_json, write_file
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
 from bot.render.neutral import visible
@@ -333,17 +333,16 @@ def _line(entry: "Entry") -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Create a file; one that is there with the same content is fine.
+    """Create a file, whole or not at all; one that is there with the same content is fine.
 
     Raises:
-        OptrError: another file is there.
+        OptrError: another file is there, or it cannot be written.
     """
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except FileExistsError:
+    if path.is_symlink() or path.exists():
         if not path.is_file() or path.read_bytes() != content:
-            raise OptrError(f"{path} is there already", remedy="Move it away, or give --out") from None
+            raise OptrError(f"{path} is there already", remedy="Move it away, or give --out")
+        return
+    write_file(path, content)
 
 
 def _proven(receipt: bytes, line: bytes, key: str, name: str, *, as_json: bool) -> ExitCode:

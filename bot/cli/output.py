@@ -1,9 +1,13 @@
 """Standard output carries the result and nothing else; everything for people goes to standard error."""
 
+import errno
 import json
 import os
 import sys
+from pathlib import Path
 
+from bot.errors import OptrError
+from bot.exit_codes import ExitCode
 from bot.render.neutral import visible
 
 
@@ -35,3 +39,25 @@ def complain(text: str) -> None:
     shown = Text(visible(text))
     shown.highlight_regex(r"^error:", "bold red")
     Console(stderr=True, highlight=False, soft_wrap=True).print(shown)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that a person asked for, whole or not at all.
+
+    Raises:
+        OptrError: it cannot be written, and why.
+    """
+    from ledger import durable  # noqa: PLC0415 - `--help` must not wait for it
+
+    try:
+        durable.replace(path, content, 0o666)
+    except OSError as error:
+        raise cannot_write(error, path) from None
+
+
+def cannot_write(error: OSError, path: Path) -> OptrError:
+    """What to tell a person whose file cannot be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    remedy = "Make room there, or name another place" if full else "Check that the directory exists and who may use it"
+    code = ExitCode.INFRASTRUCTURE if full else ExitCode.USAGE
+    return OptrError(f"it cannot be written: {error.strerror}", where=str(path), remedy=remedy, code=code)

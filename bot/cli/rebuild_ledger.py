@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli.options import Json, Verbose
-from bot.cli.output import complain, emit, emit_json
+from bot.cli.output import cannot_write, complain, emit, emit_json
 from bot.cli.verify_ledger import CHECKPOINT_BYTES_MAX
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
@@ -95,6 +95,8 @@ def _restored(git_dir: Path, findings: "Findings", backup: Path) -> "Restored":
     except (GitError, RebuildError) as error:
         remedy = "See what else writes to the branch, then run it again; the branch is as it was"
         raise OptrError(str(error), where=str(git_dir), remedy=remedy, code=ExitCode.INFRASTRUCTURE) from None
+    except OSError as error:
+        raise cannot_write(error, backup) from None
 
 
 def _told(findings: "Findings", restored: "Restored | None") -> list[str]:

@@ -15,7 +15,7 @@ from bot.exit_codes import ExitCode
 from bot.render.neutral import visible
 
 if TYPE_CHECKING:
-    from governance.frameworks import RunEvidence
+    from governance.frameworks import Basis, RunEvidence
     from ledger.entry import Entry
     from ledger.extract import Extract
 
@@ -54,12 +54,25 @@ def report(
         remedy = f"Give one of: {', '.join(Framework)}"
         raise OptrError(f"{framework!r} is no framework that is known", where="--framework", remedy=remedy)
     start = moment(since) if since is not None else 0
-    told = made(Framework(framework), evidence(_everything(locate_record(repo)), start))
+    record = _everything(locate_record(repo))
+    told = made(Framework(framework), evidence(record, start), _basis(record, since or ""))
     if as_json:
         emit_json(told)
     else:
         emit(visible(report_page(told)))
     return ExitCode.OK
+
+
+def _basis(record: "Extract", since: str) -> "Basis":
+    from governance.frameworks import Basis  # noqa: PLC0415 - `--help` must not wait for it
+    from ledger.checkpoint import parse_checkpoint  # noqa: PLC0415
+    from ledger.errors import NoteError  # noqa: PLC0415
+
+    try:
+        head = parse_checkpoint(record.checkpoint)
+    except NoteError as error:
+        raise OptrError(str(error), remedy="See `optr verify-ledger`", code=ExitCode.TAMPERED) from None
+    return Basis(head.origin, head.size, head.root.hex(), since)
 
 
 def evidence(record: "Extract", start: int) -> "list[RunEvidence]":

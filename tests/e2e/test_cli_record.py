@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from ledger.note import parse_vkey
 from ledger.sequencer import Sequencer
 from ledger.store import FileCheckpoints
 from ledger.verify import verify_branch
-from tests.e2e.cli_kit import Bench, make_bench
+from tests.e2e.cli_kit import ROOT, Bench, make_bench
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,19 @@ def test_a_bundle_is_the_same_twice_and_is_checked_by_others_and_by_us(bench: Be
     ran = bench.optr(*check, str(names[1]), cwd=tmp_path)
     assert (ran.code, "was changed" in ran.err) == (20, True)
     assert bench.optr("ledger", "export", "nobody").code == 2
+
+
+def test_what_cannot_be_written_whole_is_not_left_in_part(bench: Bench, tmp_path: Path) -> None:
+    small = ("bash", "-c", 'ulimit -f 1; exec "$@"', "-")  # kilobyte: a disk that is full before the end
+    for command in (["export", "one", "--out", "evidence.tar"], ["prove", "1"]):
+        argv = [*small, sys.executable, "-m", "bot.cli", "ledger", *command, "--repo", str(bench.repo)]
+        environ = bench.environ(PYTHONPATH=str(ROOT))
+        done = subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "cannot be written: File too large" in done.stderr
+        assert list(tmp_path.iterdir()) == []
+    absent = bench.optr("ledger", "export", "one", "--out", str(tmp_path / "no" / "evidence.tar"))
+    assert (absent.code, "cannot be written: No such file or directory" in absent.err) == (2, True)
 
 
 def test_a_run_is_replayed_from_its_record_alone(bench: Bench) -> None:
@@ -272,6 +286,8 @@ def test_the_run_says_what_it_evidences_and_so_does_the_report(bench: Bench) -> 
         rendered += [text.out, ran.out]
         told = json.loads(ran.out)
         assert told["runs"] == 1
+        assert (told["ledger"]["size"], told["since"]) == (2, "")
+        assert f"Checkpoint of the ledger `{told['ledger']['origin']}`: 2 lines, root" in text.out
         for control in told["controls"]:
             controls[control["control"]] = control["status"]
             assert f"## {control['control']}: {control['status']}" in text.out

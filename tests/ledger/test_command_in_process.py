@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from ledger.__main__ import main
 from ledger.branch import GitDir
+from ledger.bundle import pack
 from ledger.commit import Commit
 from ledger.crew import JOBS_MAX, cores
+from ledger.extract import extract
 from ledger.keys import Signer
 from ledger.verdict import NO_CHECKPOINT, NO_TRUST
 from tests.ledger.conftest import World
@@ -105,6 +108,48 @@ def test_anchors_are_asked_for_by_name_and_only_then(
     assert ran(capsys, "verify", "--anchors", ref)[0] == 20
     code, _, err = ran(capsys, "verify", "--anchors", "refs/heads/none")
     assert (code, err) == (2, "error: there is no refs/heads/none here: fetch it\n")
+    code, out, err = ran(capsys, "verify", "--anchors", "refs/heads/datalake")
+    assert (code, out) == (2, "")
+    assert "no tree head was ever anchored on refs/heads/datalake" in err
+
+
+def test_anchors_of_a_shallow_clone_are_not_all_and_the_reader_is_told(
+    world: World, tmp_path: Path, capsys: Said
+) -> None:
+    world.append(0)
+    git = GitDir(world.git_dir)
+    first = git.stage(Commit(None, "A\n", 1, {"checkpoint": world.show("datalake/checkpoint")}), "refs/optr/a")
+    world.append(1)
+    second = git.stage(Commit(first, "B\n", 2, {"checkpoint": world.show("datalake/checkpoint")}), "refs/optr/b")
+    world.git("update-ref", "refs/heads/datalake-anchors", second)
+    clone = tmp_path / "shallow"
+    world.git("clone", "-q", "--bare", "--depth", "1", "--no-single-branch", f"file://{world.git_dir}", str(clone))
+    assert ran(capsys, "verify", clone)[0] == 0
+    code, out, err = ran(capsys, "verify", clone, "--anchors", "refs/heads/datalake-anchors")
+    assert (code, out) == (2, "")
+    assert "this clone is shallow" in err
+    whole = ("fetch", "-q", "--unshallow", f"file://{world.git_dir}", "refs/heads/datalake-anchors")
+    world.git(f"--git-dir={clone}", *whole)
+    assert ran(capsys, "verify", clone, "--anchors", "refs/heads/datalake-anchors")[0] == 0
+
+
+def test_a_repository_whose_name_is_no_utf8_is_verified_too(world: World, tmp_path: Path, capsys: Said) -> None:
+    world.append(0)
+    named = tmp_path / os.fsdecode(b"caf\xe9")
+    world.git_dir.rename(named)
+    code, out, _ = ran(capsys, "verify", named)
+    assert (code, out.splitlines()[0]) == (0, f"Verifying ledger: {tmp_path}/caf\\udce9 refs/heads/datalake")
+
+
+def test_a_runs_bundle_is_not_called_a_ledger_that_was_tampered_with(
+    world: World, tmp_path: Path, capsys: Said
+) -> None:
+    world.append(0)
+    bundle = tmp_path / "evidence.tar"
+    bundle.write_bytes(pack(world.git_dir, extract(world.git_dir, lambda _: True)))
+    code, out, err = ran(capsys, "verify", bundle)
+    assert (code, out) == (2, "")
+    assert f"optr ledger export --check {bundle}" in err
 
 
 def test_wrong_words_are_a_matter_of_usage(world: World, tmp_path: Path, capsys: Said) -> None:

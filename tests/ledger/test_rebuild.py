@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ledger.errors import RebuildError
+from ledger.errors import MissingObjectError, RebuildError
 from ledger.faults import Fault
 from ledger.history import Departed
 from ledger.rebuild import examine, restore
@@ -189,6 +189,15 @@ def test_a_branch_that_moved_is_left_alone(grown: Any, tmp_path: Path) -> None:
         restore(grown.git_dir, findings, NOW, tmp_path)
     assert grown.tip() == tip
     assert grown.git("for-each-ref", "refs/optr") == ""
+
+
+def test_a_history_that_is_not_all_here_is_not_judged(grown: Any, tmp_path: Path) -> None:
+    clone = tmp_path / "shallow.git"
+    grown.git("clone", "-q", "--bare", "--depth", "2", f"file://{grown.git_dir}", "-b", "datalake", str(clone))
+    with pytest.raises(MissingObjectError, match="shallow"):
+        examine(clone)
+    grown.git(f"--git-dir={clone}", "fetch", "-q", "--unshallow", f"file://{grown.git_dir}", "refs/heads/datalake")
+    assert examine(clone).whole
 
 
 def test_merges_are_named_and_an_absent_branch_is_an_error(grown: Any) -> None:
