@@ -167,7 +167,7 @@ def _hashes(lines: Sequence[bytes], stated: Sequence[str]) -> list[str]:
     starts = [line.find(_HASH) for line in lines]
     heads = b"".join([line[:start] for line, start in zip(lines, starts, strict=True)])
     # Where only the line's own object was opened before it, and no quote is escaped, it is the line's own member.
-    if heads.count(b"{") == len(lines) and b"[" not in heads and b"\\" not in heads:
+    if heads.count(b"{") == len(lines) and b"\\" not in heads:
         return [
             sha256(line[:start] + line[start + _MEMBER :]).hexdigest()
             for line, start in zip(lines, starts, strict=True)
