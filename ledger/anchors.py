@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ledger.branch import GitDir
 from ledger.checkpoint import Checkpoint
-from ledger.errors import LedgerError, NoteError, ProofError, SourceError
+from ledger.errors import NoteError, ProofError, SourceError
 from ledger.faults import Fault, FaultFound
 from ledger.layout import CHECKPOINT
 from ledger.merkle import consistency_proof, verify_consistency
@@ -93,8 +93,6 @@ def check_anchors(
         try:
             proof = consistency_proof(known.size, head.size, node)
             verify_consistency(known.size, head.size, known.root, head.root, proof)
-        except LedgerError as error:
-            if not isinstance(error, ProofError):
-                raise
+        except ProofError as error:
             detail = f"the first {known.size} lines have another root than was {at}"
             raise FaultFound(Fault.ANCHOR, detail) from error

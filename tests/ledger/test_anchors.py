@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from ledger import anchors
 from ledger.__main__ import main
-from ledger.anchors import ANCHORS, Anchor, anchors_on
+from ledger.anchors import ANCHORS, Anchor, anchors_on, check_anchors
 from ledger.branch import GitDir
+from ledger.checkpoint import parse_checkpoint
 from ledger.commit import Commit
 from ledger.errors import SourceError
-from ledger.faults import Fault
+from ledger.faults import Fault, FaultFound
 from ledger.keys import Signer
 from ledger.layout import CHECKPOINT, DIRECTORY
+from ledger.rotation import Term
 from ledger.verify import Manner, Verification, verify_branch, verify_file
 
 
@@ -100,6 +103,61 @@ def test_an_anchor_that_was_taken_away_again_still_counts_by_the_branchs_history
     gone = git.stage(Commit(kept, "Away\n", 1_764_000_001, {}, [CHECKPOINT]), "refs/optr/test")
     subprocess.run(["git", f"--git-dir={world.git_dir}", "update-ref", ANCHORS, gone], check=True)
     assert anchors_on(git) == (Anchor(kept, world.show(f"{DIRECTORY}/{CHECKPOINT}")),)
+
+
+def test_anchors_are_read_from_the_oldest_and_the_first_that_differs_is_named(world: Any) -> None:
+    commits, notes = [], []
+    for number in range(3):
+        world.append(number)
+        commits.append(anchor(world))
+        notes.append(world.show(f"{DIRECTORY}/{CHECKPOINT}"))
+    git = GitDir(world.git_dir)
+    assert anchors_on(git) == tuple(map(Anchor, commits, notes))
+    assert anchors_on(git, commits[1]) == tuple(map(Anchor, commits[:2], notes))
+    rewritten(world, 0, 5, 6, 7)
+    anchor(world)
+    problem = verified(world).problem
+    assert problem is not None
+    assert problem.detail.endswith(f"the first 1 lines have another root than was anchored by {commits[0][:12]}")
+
+
+def test_a_commit_that_anchors_nothing_yet_is_passed_over_and_garbage_is_cut(world: Any) -> None:
+    world.append(0)
+    git = GitDir(world.git_dir)
+    empty = git.stage(Commit(None, "Begin\n", 1_764_000_000, {"readme": b"x"}), "refs/optr/test")
+    subprocess.run(["git", f"--git-dir={world.git_dir}", "update-ref", ANCHORS, empty], check=True)
+    assert anchors_on(git) == ()
+    long = anchor(world, b"x" * 70_000)
+    assert anchors_on(git) == (Anchor(long, b"x" * 65_537),)
+    problem = verified(world).problem
+    assert problem is not None
+    assert problem.detail.startswith(f"differs from an anchor: anchored by {long[:12]}: the note must be")
+
+
+def test_a_branch_of_anchors_is_read_up_to_its_limit(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.append(0)
+    anchor(world)
+    anchor(world)
+    monkeypatch.setattr(anchors, "ANCHORS_MAX", 2)
+    assert len(anchors_on(GitDir(world.git_dir))) == 2
+    monkeypatch.setattr(anchors, "ANCHORS_MAX", 1)
+    with pytest.raises(SourceError, match=f"{ANCHORS} has more than 1 commits"):
+        anchors_on(GitDir(world.git_dir))
+
+
+def test_tiles_that_lie_lead_to_no_anchor_and_missing_ones_are_named(world: Any) -> None:
+    world.append(0, 1, 2)
+    anchor(world)
+    world.append(3)
+    head = parse_checkpoint(world.show(f"{DIRECTORY}/{CHECKPOINT}"))
+    terms = (Term(world.signer.vkey, 0, None),)
+    found = anchors_on(GitDir(world.git_dir))
+    check_anchors(found, head, terms, lambda path: world.show(f"{DIRECTORY}/{path}"))
+    for read in (lambda _: bytes(128), lambda _: b""):
+        with pytest.raises(FaultFound) as lied:
+            check_anchors(found, head, terms, read)
+        assert lied.value.fault is Fault.ANCHOR
+        assert lied.value.detail.startswith("the first 3 lines have another root than was anchored by")
 
 
 def test_without_the_branch_the_auditor_is_told_to_fetch_it(world: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,16 @@ def test_a_line_that_is_not_its_hand_overs_is_named_wherever_blocks_end(
     assert found.detail.endswith(f"{path}: the first {size} lines have another root")
 
 
+def test_all_is_read_again_unless_less_is_asked_for(turned: tuple[World, Signer, Signer]) -> None:
+    world, _, _ = turned
+    remembered = world.show("datalake/checkpoint")
+    found = world.verify(remembered=remembered)
+    assert (found.problem, [note for note in found.notes if "not read again" in note]) == (None, [])
+    found = world.verify(remembered=remembered, manner=Manner(incremental=True))
+    assert found.problem is None
+    assert found.notes[-1].startswith("the first 768 lines, and the files they speak for, were believed")
+
+
 def test_a_hand_over_that_has_no_line_yet_is_named(turned: tuple[World, Signer, Signer]) -> None:
     world, _, new = turned
     lines = len(world.lines())
