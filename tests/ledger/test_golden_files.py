@@ -17,20 +17,28 @@ from ledger import canonical
 from ledger.attestation import attest, verify_attestation
 from ledger.bundle import check, pack
 from ledger.checkpoint import parse_checkpoint
+from ledger.cosignature import Request, cosign, parse_request, read_cosignature, witness_key
+from ledger.cosigned import files, parse_witnesses
 from ledger.entry import Draft, parse, seal
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, QuorumError
 from ledger.extract import extract
 from ledger.faults import Fault
 from ledger.keys import Signer
-from ledger.note import parse_note, parse_vkey
+from ledger.merkle import Frontier, consistency_proof, leaf_hash, verify_consistency
+from ledger.note import Note, parse_note, parse_vkey
+from ledger.policy import parse_policy
 from ledger.receipt import parse_receipt, prove
-from ledger.tiles import bundle, parse_bundle
+from ledger.rotation import hand_over, parse_rotation, rotation_path
+from ledger.tiles import TileNodes, bundle, parse_bundle
 from ledger.verify import verify_stream
 from tests.ledger.conftest import ORIGIN, World, draft, make_world
 
 GOLDEN = Path(__file__).parent / "golden"
 LINES = 34  # one sealed segment and two lines more
 SIGNER = Signer(ORIGIN, bytes(32))
+SUCCESSOR = Signer(ORIGIN, b"n" * 32)
+WITNESS = Signer("w.example", b"w" * 32)
+SECONDS = 1_764_000_100  # when the witness cosigned
 BINARY = ("tile/", ".bundle", ".tar")  # kept as hex, 64 digits to a line
 
 
@@ -53,10 +61,31 @@ def _attestation() -> bytes:
     )
 
 
+def _handed_over(checkpoint: bytes) -> dict[str, bytes]:
+    head = parse_checkpoint(checkpoint)
+    return {rotation_path(SUCCESSOR.vkey.key_id): hand_over(SIGNER, SUCCESSOR, head.size, head.root)}
+
+
+def _cosigned(world: World, checkpoint: bytes) -> dict[str, bytes]:
+    """What passes between the ledger and a witness that has seen 32 lines, and what is kept of it."""
+    note, key = parse_note(checkpoint), witness_key(WITNESS)
+    nodes = TileNodes(LINES, lambda path: world.show(f"datalake/{path}"))
+    proof = consistency_proof(LINES - 2, LINES, nodes.node)
+    said = cosign(WITNESS, note.text, SECONDS)
+    policy = f"log {SIGNER.vkey}\nwitness w {key}\ngroup all-of-them all w\nquorum all-of-them\n"
+    return {
+        "add-checkpoint": Request(LINES - 2, tuple(proof), note).encode(),
+        "cosignature": str(said).encode(),
+        "policy": policy.encode(),
+        **files(checkpoint, {key: said}),
+    }
+
+
 def made(directory: Path) -> dict[str, bytes]:
     """Every format that the package writes, made now, by the name of its golden file."""
     world = _world(directory)
     found = {path.removeprefix("datalake/"): world.show(path) for path in world.paths()}
+    found |= _handed_over(found["checkpoint"]) | _cosigned(world, found["checkpoint"])
     found["entry-33.tlog-proof"] = prove(world.git_dir, 33)
     found["attestation.json"] = _attestation()
     found["two-lines.bundle"] = bundle(world.lines()[:2])
@@ -111,6 +140,16 @@ ROUNDS: dict[str, tuple[Callable[[], bytes], Callable[[bytes], bytes]]] = {
         lambda data: str(parse_vkey(data.decode("utf-8", "replace"))).encode(),
     ),
     "receipt": (lambda: _golden("entry-33.tlog-proof"), lambda data: parse_receipt(data).encode()),
+    "hand-over": (
+        lambda: _golden(rotation_path(SUCCESSOR.vkey.key_id)),
+        lambda data: Note(parse_rotation(data).text(), parse_note(data).signatures).encode(),
+    ),
+    "request for a cosignature": (lambda: _golden("add-checkpoint"), lambda data: parse_request(data).encode()),
+    "cosigned checkpoint": (lambda: _golden("cosigned"), lambda data: parse_note(data).encode()),
+    "witnesses' keys": (
+        lambda: _golden("witnesses"),
+        lambda data: "".join(f"{key}\n" for key in parse_witnesses(data)).encode(),
+    ),
     "entry bundle": (lambda: _golden("two-lines.bundle"), lambda data: bundle(parse_bundle(data))),
 }
 
@@ -133,6 +172,26 @@ def test_the_golden_attestation_and_bundle_are_verified() -> None:
     assert verify_attestation(_golden("attestation.json"), vkey)["predicateType"] == "https://slsa.dev/provenance/v1"
     found = check(_golden("optr-audit.tar"), vkey)
     assert (found.origin, found.size, found.files) == (ORIGIN, LINES, 2)
+
+
+def test_the_golden_policy_is_met_by_the_golden_cosignature_and_by_nothing_less() -> None:
+    policy = parse_policy(_golden("policy"))
+    assert policy.check(_golden("cosigned")) == ("w",)
+    with pytest.raises(QuorumError):
+        policy.check(_golden("checkpoint"))
+    note = parse_note(_golden("checkpoint"))
+    said = read_cosignature(note, witness_key(WITNESS), _golden("cosignature"), SECONDS)
+    assert Note(note.text, (*note.signatures, said)).encode() == _golden("cosigned")
+
+
+def test_the_golden_request_leads_from_what_the_witness_saw_to_the_checkpoint() -> None:
+    request, lines = parse_request(_golden("add-checkpoint")), _SEALED.read_bytes().splitlines()
+    assert (request.old, request.note) == (len(lines), parse_note(_golden("checkpoint")))
+    seen = Frontier()
+    for line in lines:
+        seen.append(leaf_hash(line))
+    head = request.checkpoint
+    verify_consistency(request.old, head.size, seen.root(), head.root, request.proof)
 
 
 _SEALED = GOLDEN / "ledger__000__000__000.jsonl"
