@@ -4,6 +4,19 @@ Sources: https://github.com/in-toto/attestation (spec/v1/statement.md), https://
 https://github.com/secure-systems-lab/dsse. The statement names two subjects, because a digest set speaks of one
 artifact: the patch by its SHA-256, and the commit by gitCommit and gitTree. The signature is over the DSSE
 pre-authentication encoding of the payload's bytes, so a reader needs no canonical JSON to check it.
+
+A statement and its envelope, both broken here for the eye only; `payload` is base64 of the statement:
+
+    {"_type":"https://in-toto.io/Statement/v1","predicate":{"buildDefinition":{"buildType":"urn:example"},
+    "runDetails":{"builder":{"id":"urn:example"}}},"predicateType":"https://slsa.dev/provenance/v1","subject":[{
+    "digest":{"sha256":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+    "name":"workflows/issue-33/patches/codex.patch"},{"digest":{
+    "gitCommit":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","gitTree":"cccccccccccccccccccccccccccccccccccccccc"},
+    "name":"git+commit:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}]}
+
+    {"payload":"...","payloadType":"application/vnd.in-toto+json","signatures":[{
+    "keyid":"optr/octocat/hello+c3d927c8",
+    "sig":"zw2N3tCKoT5m3bEYpCY06wuHsi48/WeEzDnNfJNxzhuak0zkm/6b0IStxNcaBPpxNP7ebPnte8jnrbmtpPS5Dw=="}]}
 """
 
 import base64
@@ -104,12 +117,22 @@ def _object(data: bytes) -> dict[str, Any]:
     if len(data) > ENVELOPE_BYTES_MAX:
         raise AttestationError(f"more than {ENVELOPE_BYTES_MAX} bytes")
     try:
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=_members)
+    except AttestationError:
+        raise
     except (ValueError, RecursionError) as error:
         raise AttestationError("not JSON") from error
     if not isinstance(value, dict):
         raise AttestationError("not a JSON object")
     return value
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two equal keys one parser keeps the first and another the last: two readers would see two statements."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise AttestationError("a key stands there twice")
+    return members
 
 
 def _check_statement(statement: Mapping[str, Any]) -> None:

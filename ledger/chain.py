@@ -1,4 +1,12 @@
-"""One pass over the lines: shape, hash, place, chain, identity, time and tree, all from the same bytes."""
+"""One pass over the lines: shape, hash, place, chain, identity, time and tree, all from the same bytes.
+
+The chain: each line names the hash of the line before it, the first one "0".
+
+    seq 0    previousHash    0
+             hash            16f4a7142acd9f6aace9529d92955cfd869f14411fa68c020e08c7c58305712e
+    seq 1    previousHash    16f4a7142acd9f6aace9529d92955cfd869f14411fa68c020e08c7c58305712e
+             hash            1507ad2c8ff47f664c84c23581037946a2f8dd0e21b5aa7a3c47b4353f6183e1
+"""
 
 from dataclasses import dataclass, field
 

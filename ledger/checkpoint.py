@@ -3,10 +3,10 @@
 The three lines of text are origin, size and root; extension lines, not recommended by the standard, are not accepted:
 
     optr/octocat/hello
-    42
-    9xwYqzZVvYYbVIDbYpX2K7ZP0mRQYbPpVxOZbDkWv1c=
+    34
+    iZgiwjsEuqIEuas5csZWBCvUa2eSmImom15dQCgy4Pk=
 
-    — optr/octocat/hello <base64 of key id and signature>
+    — optr/octocat/hello w9knyLq2w7a0g7enMTjINLJ0WtctdAmmgWQMxnN4z1O5xBBlD9unARunV2eZtjwvzyTBDuSQB2TtrPHcxjugSqDN8gs=
 """
 
 import base64

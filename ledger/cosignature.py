@@ -1,13 +1,21 @@
 """What passes between a ledger and its witnesses: https://c2sp.org/tlog-witness, version 1, Ed25519 cosignatures.
 
-The ledger posts a request to `<witness>/add-checkpoint`:
+The ledger posts a request to `<witness>/add-checkpoint`: the size that the witness is thought to have seen, a
+consistency proof from there (RFC 6962, may be empty), an empty line, and the signed checkpoint.
 
-    old 20852014
-    PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=      (a consistency proof from that size, RFC 6962, may be empty)
-                                                      (an empty line)
-    <the signed checkpoint>
+    old 32
+    fKispTKqkOYLgiABmwV+hKAap2gKPz4Nyg9VIBV8+ZE=
 
-and the witness answers with lines of https://c2sp.org/tlog-cosignature, each eight bytes of time and a signature.
+    optr/octocat/hello
+    34
+    iZgiwjsEuqIEuas5csZWBCvUa2eSmImom15dQCgy4Pk=
+
+    — optr/octocat/hello w9knyLq2w7a0g7enMTjINLJ0WtctdAmmgWQMxnN4z1O5xBBlD9unARunV2eZtjwvzyTBDuSQB2TtrPHcxjugSqDN8gs=
+
+The witness answers with lines of https://c2sp.org/tlog-cosignature: its name, then base64 of key id, eight bytes of
+time and a signature.
+
+    — w.example GI1QEwAAAABpJIFk2YoHnQvR0DgjcYQfIgcZjz0Y4IPQu3b7N+NVXgPlBlUg140cdVJUUj7L1u6DSwfAz0V/oPoamLBpGIH7ea0sDQ==
 """
 
 import base64

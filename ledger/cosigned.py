@@ -5,12 +5,14 @@ notes can judge it; `datalake/witnesses` holds the keys of these witnesses, one 
 byte of them is checked. They are nobody's proof by themselves, because whoever can push can bring a witness of their
 own: which witnesses count is said by a reader's policy.
 
-    datalake/cosigned    optr/octocat/hello                           datalake/witnesses   witness.example/w1+<id>+<key>
-                         42
-                         9xwYqzZVvYYbVIDbYpX2K7ZP0mRQYbPpVxOZbDkWv1c=
+    optr/octocat/hello
+    34
+    iZgiwjsEuqIEuas5csZWBCvUa2eSmImom15dQCgy4Pk=
 
-                         — optr/octocat/hello <key id and signature>
-                         — witness.example/w1 <key id, time and signature>
+    — optr/octocat/hello w9knyLq2w7a0g7enMTjINLJ0WtctdAmmgWQMxnN4z1O5xBBlD9unARunV2eZtjwvzyTBDuSQB2TtrPHcxjugSqDN8gs=
+    — w.example GI1QEwAAAABpJIFk2YoHnQvR0DgjcYQfIgcZjz0Y4IPQu3b7N+NVXgPlBlUg140cdVJUUj7L1u6DSwfAz0V/oPoamLBpGIH7ea0sDQ==
+
+    w.example+188d5013+BMhTrQ8M0rYZrqks7sT9VqJNZJnVhM55JX5Fz9gTm2Cn
 """
 
 from collections.abc import Mapping, Sequence

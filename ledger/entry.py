@@ -2,12 +2,17 @@
 
 A sealed line, broken here for the eye only; on the branch it is one line of canonical JSON:
 
-    {"actor":"octocat","hash":"<64 hex>","id":"3f2a9c0d11e4b7a8/MAEG_CREATED","previousHash":"0",
-     "run":"3f2a9c0d11e4b7a8","seq":0,"timestamp":1764000000000,"type":"MAEG_CREATED","v":1,
-     "workflow":"issue-7", ...the draft's body...}
+    {"actor":"octocat","files":{
+    "keys/c3d927c8.vkey":"380514e1812eca16fa68d9188e1ba1a90ea4a00127a8e417b492ecfb9c3b01c7",
+    "workflows/issue-33/plan.md":"1b4025dc7b8d27cf38df85e77b20ed44a00851a2c28b338560560d85deded8e3"},
+    "hash":"c94d366455cfaa24ddf8271640ce668c6573fc083eb923afa02b690aa52ea7c0","id":"run33/OPTR_SELECTED","n":33,
+    "previousHash":"dc3d8462d4d56468dbcb7ec287cec9389330834df880205c35b32f29d5dcdf41","run":"run33",
+    "selectedOptr":"codex","seq":33,"timestamp":1764000000033,"type":"OPTR_SELECTED","v":1,
+    "workflow":"issue-33"}
 
-`hash` is the hex SHA-256 of the canonical line without the member `hash`; `previousHash` is the `hash` of the line
-before, and "0" in the first. `files`, where present, maps paths relative to `datalake/` to hex SHA-256 digests.
+`n` and `selectedOptr` are the draft's body; `files`, where present, maps paths relative to `datalake/` to hex SHA-256
+digests. `hash` is the hex SHA-256 of the canonical line without the member `hash`; `previousHash` is the `hash` of the
+line before, and "0" in the first. Canonical form: RFC 8785, https://www.rfc-editor.org/rfc/rfc8785.
 """
 
 import hashlib

@@ -7,6 +7,7 @@
     datalake/witnesses                   the keys of those witnesses
     datalake/tile/...                    C2SP tlog-tiles
     datalake/keys/<key id>.vkey          verification keys
+    datalake/keys/<key id>.rotation      how that key took over from the one before
     datalake/workflows/<workflow>/...    the files that lines speak for
 
 Paths here are relative to `datalake/` unless they are called repository paths.

@@ -1,5 +1,14 @@
 """The Merkle tree of RFC 6962 section 2.1 over SHA-256: hashes, roots, proofs and their verification.
 
+Three leaves, the lines `a`, `b` and `c`: a leaf is SHA-256(0x00 || line), what is above two is SHA-256(0x01 || left ||
+right), and a leaf without a neighbour goes up as it is.
+
+    leaf a            022a6979e6dab7aa5ae4c3e5e45f7e977112a7e63593820dbec1ec738a24f93c
+    leaf b            57eb35615d47f34ec714cacdf5fd74608a5e8e102724e80b24b287c0c27b6a31
+    leaf c            597fcb31282d34654c200d3418fca5705c648ebf326ec73d8ddef11841f876d8
+    above a and b     b137985ff484fb600db93107c77b0365c80d78f5b429ded0fd97361d077999eb
+    root              36642e73c2540ab121e3a6bf9545b0a24982cd830eb13d3cd19de3ce6c021ec1
+
 Proofs are made from complete subtrees only, through a `Node` function, so that tiles serve as well as a list of leaves.
 Verification follows RFC 9162 sections 2.1.3.2 and 2.1.4.2 and shares no code with the making of proofs.
 """

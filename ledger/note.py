@@ -1,8 +1,17 @@
 """Signed notes and verification keys (https://c2sp.org/signed-note), Ed25519 only.
 
-    <text, ending in a line feed>
-    <empty line>
-    — optr/octocat/hello <base64 of key id and signature>
+A note is a text that ends in a line feed, an empty line, and signatures: name, then base64 of key id and signature.
+
+    optr/octocat/hello
+    34
+    iZgiwjsEuqIEuas5csZWBCvUa2eSmImom15dQCgy4Pk=
+
+    — optr/octocat/hello w9knyLq2w7a0g7enMTjINLJ0WtctdAmmgWQMxnN4z1O5xBBlD9unARunV2eZtjwvzyTBDuSQB2TtrPHcxjugSqDN8gs=
+
+A key is its name, the first four bytes of SHA-256(name || 0x0a || 0x01 || public key) in hex, and base64 of 0x01 and
+the public key:
+
+    optr/octocat/hello+c3d927c8+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop
 
 Parsers are strict: what they accept, they write back byte for byte.
 """

@@ -1,17 +1,19 @@
 """Which logs and witnesses a reader trusts, in the format of https://c2sp.org/tlog-policy.
 
-    log optr/octocat/hello+<hex>+<base64>
-    witness ours witness.example/ours+<hex>+<base64>
-    witness theirs witness.example/theirs+<hex>+<base64> https://witness.example
-    group both all ours theirs
-    quorum both
+    log optr/octocat/hello+c3d927c8+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop
+    witness w w.example+188d5013+BMhTrQ8M0rYZrqks7sT9VqJNZJnVhM55JX5Fz9gTm2Cn https://w.example
+    group all-of-them all w
+    quorum all-of-them
 
-A checkpoint is good when one of the logs signed it (any, if none is named) and the quorum cosigned it. A cosignature
-(https://c2sp.org/tlog-cosignature, Ed25519, type 0x04) is eight bytes of time and a signature over
+Where a witness takes requests may follow its key. A checkpoint is good when one of the logs signed it (any, if none is
+named) and the quorum cosigned it. A cosignature (https://c2sp.org/tlog-cosignature, Ed25519, type 0x04) is eight bytes
+of time and a signature over
 
     cosignature/v1
-    time <seconds since the epoch>
-    <the checkpoint's text>
+    time 1764000100
+    optr/octocat/hello
+    34
+    iZgiwjsEuqIEuas5csZWBCvUa2eSmImom15dQCgy4Pk=
 """
 
 import re

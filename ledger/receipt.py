@@ -1,11 +1,17 @@
 """Receipts: offline proof that a line is in the ledger (https://c2sp.org/tlog-proof), stored as `.tlog-proof`.
 
-c2sp.org/tlog-proof@v1
-index 7
-<base64 hash of the line's sibling>
-<base64 hash ... up to the root's child>
-<empty line>
-<the signed checkpoint, verbatim>
+The entry's index, the hashes beside its way up to the root, the lowest first, an empty line, the signed checkpoint:
+
+    c2sp.org/tlog-proof@v1
+    index 33
+    gfykr3zmQbsZP87jlIRehCVg52UD8wDDZj2Vnwpj3Z8=
+    F8b/snLzO3V1XpzQrdj0l3MV+Lq3U0SYfkAE1jfPujA=
+
+    optr/octocat/hello
+    34
+    iZgiwjsEuqIEuas5csZWBCvUa2eSmImom15dQCgy4Pk=
+
+    — optr/octocat/hello w9knyLq2w7a0g7enMTjINLJ0WtctdAmmgWQMxnN4z1O5xBBlD9unARunV2eZtjwvzyTBDuSQB2TtrPHcxjugSqDN8gs=
 """
 
 import base64

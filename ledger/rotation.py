@@ -1,14 +1,18 @@
 """Hand-over of a ledger's signing key, and which key signs which tree heads.
 
 A hand-over is a file `keys/<id of the new key>.rotation` that the ledger's line of type KEY_ROTATED speaks for: a
-signed note (https://c2sp.org/signed-note) of six lines, signed by the old key and then by the new one:
+signed note (https://c2sp.org/signed-note), signed by the old key and then by the new one. Its six lines are a title,
+the ledger, the number of lines before the hand-over's own, their root (RFC 6962), the old key and the new key:
 
     OPTR ledger key rotation v1
-    optr/octocat/hello                  the ledger
-    42                                  lines before the hand-over's own line
-    9xwYqzZVvYYbVIDbYpX2K7ZP0mRQ...     their root (RFC 6962)
-    optr/octocat/hello+<hex>+<base64>   the old key
-    optr/octocat/hello+<hex>+<base64>   the new key
+    optr/octocat/hello
+    34
+    iZgiwjsEuqIEuas5csZWBCvUa2eSmImom15dQCgy4Pk=
+    optr/octocat/hello+c3d927c8+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop
+    optr/octocat/hello+35cdfd16+AQFOTZIsWWo4Ct/J7tci6DWCLxI2dhaT5Lq7YeGvuwTx
+
+    — optr/octocat/hello w9knyMZCUIwzSvHT5+xVuqFf1Zfg55zhgGeTxSRaz/3K6Fkr3r9H4QoF2P6r+l9naQTkqrVY9OqJK5HP/1DharQSUw8=
+    — optr/octocat/hello Nc39FnSv7QB+5+5aA8UzO8Zd6+Y4kIY2vsJZCRVYZ4FzqejDxcIm6X3cu2dUQW+UNQvV41At/8DYzZGv4gRr22HMOAI=
 
 The old key signs every tree head up to that size, the new one every larger one. The root binds the hand-over to one
 history: whoever has the new key alone cannot rewrite what the old one signed. No ledger's name holds a space, so this

@@ -4,9 +4,16 @@ Hash tiles are written full and partial, as the standard asks. Of entry bundles 
 lines are in the segments already, and a partial bundle would make each append rewrite up to 256 lines.
 Partial tiles stay until their full tile is written, then the whole `.p` directory goes.
 
-    tile/0/000.p/2           <32 bytes: leaf hash 0><32 bytes: leaf hash 1>
-    tile/1/000               <32 bytes: root over leaves 0 to 255>...
-    tile/entries/x001/234    <2 bytes, big-endian: length><that many bytes: a line>...
+    tile/0/000.p/34          the hashes of leaves 0 to 33, 32 bytes each
+    tile/1/000               the roots over leaves 0 to 255, 256 to 511, ...
+    tile/entries/x001/234    lines 315,904 to 316,159, each after its length in two bytes, big-endian
+
+A tile's first two hashes, and a bundle's first bytes, in hex (0x0108 is 264; then the line begins, `{"actor":"`):
+
+    6824b61749cb7eb9c6cbb9de3c0f46afd495e84e3030f50f14b1b60befd3aa57
+    d3d0481a693c3f3beb44d1bbfa9420cb5ffe4a8b70623c4d9f01397062fa2f95
+
+    01087b226163746f72223a22
 """
 
 import re

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from ledger import canonical
-from ledger.attestation import attest, verify_attestation
+from ledger.attestation import PAYLOAD_TYPE, attest, pre_authentication_encoding, verify_attestation
 from ledger.bundle import check, pack
 from ledger.checkpoint import parse_checkpoint
 from ledger.cosignature import Request, cosign, parse_request, read_cosignature, witness_key
 from ledger.cosigned import files, parse_witnesses
 from ledger.entry import Draft, parse, seal
-from ledger.errors import LedgerError, QuorumError
+from ledger.errors import AttestationError, LedgerError, QuorumError
 from ledger.extract import extract
 from ledger.faults import Fault
 from ledger.keys import Signer
@@ -72,7 +72,7 @@ def _cosigned(world: World, checkpoint: bytes) -> dict[str, bytes]:
     nodes = TileNodes(LINES, lambda path: world.show(f"datalake/{path}"))
     proof = consistency_proof(LINES - 2, LINES, nodes.node)
     said = cosign(WITNESS, note.text, SECONDS)
-    policy = f"log {SIGNER.vkey}\nwitness w {key}\ngroup all-of-them all w\nquorum all-of-them\n"
+    policy = f"log {SIGNER.vkey}\nwitness w {key} https://w.example\ngroup all-of-them all w\nquorum all-of-them\n"
     return {
         "add-checkpoint": Request(LINES - 2, tuple(proof), note).encode(),
         "cosignature": str(said).encode(),
@@ -192,6 +192,21 @@ def test_the_golden_request_leads_from_what_the_witness_saw_to_the_checkpoint() 
         seen.append(leaf_hash(line))
     head = request.checkpoint
     verify_consistency(request.old, head.size, seen.root(), head.root, request.proof)
+
+
+def test_an_attestation_that_two_readers_read_differently_is_refused() -> None:
+    envelope = _golden("attestation.json")
+    assert envelope.startswith(b'{"payload":')
+    with pytest.raises(AttestationError, match="twice"):
+        verify_attestation(b'{"payload":"e30=",' + envelope[1:], str(SIGNER.vkey))
+    payload = b'{"subject":[],' + base64.b64decode(canonical.decode(envelope)["payload"])[1:]
+    signature = SIGNER.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
+    made = canonical.decode(envelope) | {
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"keyid": "k", "sig": base64.b64encode(signature).decode()}],
+    }
+    with pytest.raises(AttestationError, match="twice"):
+        verify_attestation(canonical.encode(made), str(SIGNER.vkey))
 
 
 _SEALED = GOLDEN / "ledger__000__000__000.jsonl"
