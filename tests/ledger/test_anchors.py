@@ -121,12 +121,13 @@ def test_anchors_are_read_from_the_oldest_and_the_first_that_differs_is_named(wo
     assert problem.detail.endswith(f"the first 1 lines have another root than was anchored by {commits[0][:12]}")
 
 
-def test_a_commit_that_anchors_nothing_yet_is_passed_over_and_garbage_is_cut(world: Any) -> None:
+def test_a_branch_that_anchors_nothing_yet_is_refused_its_commits_passed_over_and_garbage_cut(world: Any) -> None:
     world.append(0)
     git = GitDir(world.git_dir)
     empty = git.stage(Commit(None, "Begin\n", 1_764_000_000, {"readme": b"x"}), "refs/optr/test")
     subprocess.run(["git", f"--git-dir={world.git_dir}", "update-ref", ANCHORS, empty], check=True)
-    assert anchors_on(git) == ()
+    with pytest.raises(SourceError, match="no tree head was ever anchored"):
+        anchors_on(git)
     long = anchor(world, b"x" * 70_000)
     assert anchors_on(git) == (Anchor(long, b"x" * 65_537),)
     problem = verified(world).problem
