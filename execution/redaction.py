@@ -12,13 +12,13 @@ import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 REDACTED = "[redacted]"
 SECRET_CHARS_MIN = 8  # shorter values would redact ordinary words
 
-# Names of environment variables whose values are secrets.
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?$|TOKEN_BEDROCK$")  # the last is AWS's name
+# Names of variables whose values are secrets; a former one is until it is taken away. The last is AWS's name.
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE|CREDENTIAL)S?(_PREVIOUS)?$|TOKEN_BEDROCK$")
 
 # Where a value can be broken: a line end, also as JSON writes it, in JSON within JSON too; then what a diff puts in
 # front of the next line, and what indents it. Bounded, or a run of backslashes would take its square in time.
@@ -38,6 +38,7 @@ SHAPES = re.compile(
     r"(gh[pousr]_[A-Za-z0-9._-]{16,}|github_pat_[A-Za-z0-9_]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16}"
     r"|xox[abposr]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
     r"|AIza[A-Za-z0-9_-]{35}|glpat-[A-Za-z0-9_-]{20,}|npm_[A-Za-z0-9]{36}|pypi-AgEI[A-Za-z0-9_-]{50,}|[rs]k_live_[A-Za-z0-9]{20,}"
+    r"|PRIVATE\+KEY\+[^\s+\"]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{40,}=*"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
     r"(?:(?:(?!-----(?:BEGIN|END))[^\"])*+-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
     r"|(?:[^A-Za-z0-9+/=\"]{0,8}[A-Za-z0-9+/=]{32,})*+))"
@@ -120,8 +121,18 @@ def names_secret(variable: str) -> bool:
 
 
 def secrets_of(environ: Mapping[str, str]) -> Secrets:
-    """The secrets of an environment, by the names of its variables."""
-    return Secrets(value for name, value in environ.items() if names_secret(name))
+    """The secrets of an environment, by the names of its variables, and the passwords in its URLs."""
+    named = [value for name, value in environ.items() if names_secret(name)]
+    return Secrets([*named, *(password for value in environ.values() for password in _passwords(value))])
+
+
+def _passwords(value: str) -> set[str]:
+    """The password in a URL, as it stands there and as it is meant."""
+    try:
+        password = urlsplit(value).password if "@" in value else None
+    except ValueError:  # no URL
+        return set()
+    return {password, unquote(password)} if password else set()
 
 
 def _cut(text: str, reading: _Reading, forms: Iterable[str]) -> str:

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.settings_table import TABLE
 from execution.redaction import REDACTED, secrets_of
+from ledger.keys import Signer
 
 VALUE = "correct horse/battery+staple>>>???"
 ENVIRON = {
@@ -48,6 +50,7 @@ def test_a_live_secret_is_replaced_in_every_form(form: str) -> None:
         "sk-ant-api03-" + "b" * 40,
         "AKIAIOSFODNN7EXAMPLE",
         "xoxb-123456789012-abcdef",
+        Signer("optr/octocat/hello", bytes(32)).secret_text().strip(),
     ],
 )
 def test_known_shapes_are_replaced(shape: str) -> None:
@@ -211,3 +214,16 @@ def test_what_stands_between_two_headers_without_an_end_stays() -> None:
 def test_a_private_key_that_begins_in_one_member_does_not_reach_into_the_next() -> None:
     value = {"a": "-----BEGIN PRIVATE KEY-----", "b": "A" * 64, "c": "-----END PRIVATE KEY-----"}
     assert json.loads(secrets_of({}).redact(json.dumps(value))) == value | {"a": REDACTED}
+
+
+def test_every_setting_that_is_a_secret_is_known_by_its_value() -> None:
+    names = [setting.variable for setting in TABLE if setting.secret]
+    assert {"OPTR_WEBHOOK_SECRET_PREVIOUS", "OPTR_DATABASE_URL"} < set(names)
+    for name in names:
+        value = "postgresql://optr:hunter2%2Fhunter2@db.example/optr" if name.endswith("_URL") else "hunter2/hunter2"
+        assert secrets_of({name: value}).found_in(b"<hunter2/hunter2>"), name
+
+
+@pytest.mark.parametrize("value", ["https://[half", "user@example.org", "git@github.com:o/r.git", "http://u:p@h/", "@"])
+def test_what_is_no_url_or_has_no_password_worth_the_name_is_no_secret(value: str) -> None:
+    assert secrets_of({"A_PLACE": value}).redact(f"<{value}>") == f"<{value}>"
