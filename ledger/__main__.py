@@ -15,7 +15,7 @@ from typing import TextIO
 from ledger.anchors import Anchor, anchors_on
 from ledger.branch import resolve
 from ledger.crew import JOBS_MAX, cores
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, SourceError
 from ledger.faults import Kind
 from ledger.keys import Signer
 from ledger.policy import parse_policy
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     places.add_argument("--repo", metavar="PATH", help="the same, for a clone")
     places.add_argument("--ledger", type=Path, metavar="FILE", help="a ledger.jsonl, alone or in a checkout")
     verify.add_argument("--key", metavar="VKEY", help="the verification key you trust (name+hex+base64)")
+    verify.add_argument("--branch", metavar="NAME", help="of a repository: the branch, or full ref (default: datalake)")
     kept = verify.add_mutually_exclusive_group()
     kept.add_argument("--checkpoint", type=Path, metavar="FILE", help="a checkpoint you kept; must be extended")
     kept.add_argument("--since", type=Path, metavar="FILE", help="the same, but read only what is new in full")
@@ -82,8 +83,12 @@ def _verify(options: argparse.Namespace) -> Verification:
     policy = parse_policy(options.policy.read_bytes()) if options.policy else None
     manner = Manner(options.jobs, incremental=options.since is not None, policy=policy, anchors=_anchors(options))
     if options.ledger is not None:
+        if options.branch is not None:
+            raise SourceError("--branch needs a repository, and --ledger names a file")
         return verify_file(options.ledger, options.key, remembered, manner)
-    return verify(options.where or options.repo or ".", sys.stdin.buffer, options.key, remembered, manner)
+    return verify(
+        options.where or options.repo or ".", sys.stdin.buffer, options.key, remembered, manner, options.branch
+    )
 
 
 def _anchors(options: argparse.Namespace) -> tuple[Anchor, ...]:

@@ -12,10 +12,18 @@ from ledger.layout import BRANCH, DIRECTORY, OPEN_SEGMENT
 from ledger.verify import Manner, Verification, verify_branch, verify_file, verify_stream
 
 STREAM = "-"
-REMOTE_BRANCH = "refs/remotes/origin/datalake"
+_BRANCHES = "refs/heads/"
+_FETCHED = "refs/remotes/origin/"
 
 
-def verify(where: str, stream: BinaryIO, trusted: str | None, remembered: bytes | None, manner: Manner) -> Verification:
+def verify(
+    where: str,
+    stream: BinaryIO,
+    trusted: str | None,
+    remembered: bytes | None,
+    manner: Manner,
+    branch: str | None = None,
+) -> Verification:
     """Verify the ledger at `where`.
 
     Args:
@@ -24,25 +32,34 @@ def verify(where: str, stream: BinaryIO, trusted: str | None, remembered: bytes 
         trusted: as for `verify_branch`.
         remembered: as for `verify_branch`.
         manner: as for `verify_branch`.
+        branch: as for `branch_of`; only a repository has one.
 
     Raises:
-        SourceError: `where` is somewhere else, or nothing.
+        SourceError: `where` is somewhere else, or nothing, or has no branches.
         LedgerError, OSError: as for `verify_branch` and `verify_file`.
     """
     if where == STREAM:
+        _no_branch(branch, "standard input")
         return verify_stream("standard input", stream, remembered, manner)
     path = _path(where)
     if path.is_dir():
         for beside in (path / OPEN_SEGMENT, path / DIRECTORY / OPEN_SEGMENT):
             if beside.exists() and not (path / ".git").exists():
+                _no_branch(branch, where)
                 return verify_file(beside, trusted, remembered, manner)
         repository = resolve(path)
-        return verify_branch(repository.path, branch_of(repository), trusted, remembered, manner)
+        return verify_branch(repository.path, branch_of(repository, branch), trusted, remembered, manner)
     if not path.exists():
         raise SourceError(f"there is nothing at {where}: give a clone, a ledger file, or - for standard input")
+    _no_branch(branch, where)
     if path.is_file():
         _not_a_bundle(path)
     return verify_file(path, trusted, remembered, manner)
+
+
+def _no_branch(branch: str | None, where: str) -> None:
+    if branch is not None:
+        raise SourceError(f"a branch is asked for, and {where} is no repository: leave one of them out")
 
 
 def _not_a_bundle(path: Path) -> None:
@@ -53,10 +70,17 @@ def _not_a_bundle(path: Path) -> None:
         raise SourceError(f"{path} is a run's bundle and not a ledger: check it with optr ledger export --check {path}")
 
 
-def branch_of(repository: GitDir) -> str:
-    """Return the ref to verify: a fresh clone has the branch only as that of its remote."""
-    fetched_only = repository.tip(BRANCH) is None and repository.tip(REMOTE_BRANCH) is not None
-    return REMOTE_BRANCH if fetched_only else BRANCH
+def branch_of(repository: GitDir, name: str | None = None) -> str:
+    """Return the full ref to verify: a fresh clone has the branch only as that of its remote.
+
+    Args:
+        repository: holds it.
+        name: a branch's name, such as `datalake-theirs`, or a full one, `refs/...`; None for `datalake`.
+    """
+    own = BRANCH if name is None else name if name.startswith("refs/") else f"{_BRANCHES}{name}"
+    fetched = f"{_FETCHED}{own.removeprefix(_BRANCHES)}"
+    fetched_only = own.startswith(_BRANCHES) and repository.tip(own) is None and repository.tip(fetched) is not None
+    return fetched if fetched_only else own
 
 
 def _path(where: str) -> Path:

@@ -51,6 +51,9 @@ def verify_ledger(  # noqa: PLR0913 - each option of the command is one argument
     ledger: Annotated[
         Path | None, typer.Option("--ledger", help="A ledger file, ledger.jsonl, instead.", metavar="FILE")
     ] = None,
+    branch: Annotated[
+        str | None, typer.Option("--branch", help="Of a repository: this branch, not datalake.", metavar="NAME")
+    ] = None,
     key: Annotated[
         str | None, typer.Option("--key", help="The verification key you trust; else the branch's own is believed.")
     ] = None,
@@ -83,6 +86,7 @@ def verify_ledger(  # noqa: PLR0913 - each option of the command is one argument
     """
     del verbose  # read by `bot.cli.app.run`
     _exclude({"WHERE": where, "--repo": repo, "--ledger": ledger})
+    _exclude({"--ledger": ledger, "--branch": branch})
     _exclude({"--remembered": remembered, "--since": since})
     from ledger.audit import Manner  # noqa: PLC0415 - `--help` must not wait for it
     from ledger.crew import cores  # noqa: PLC0415
@@ -94,9 +98,9 @@ def verify_ledger(  # noqa: PLR0913 - each option of the command is one argument
     with _progress(shown=not as_json) as progress:
         manner = replace(manner, progress=progress)
         if where is not None or ledger is not None:
-            found = _verify_where(where or str(ledger), key, checkpoint, manner)
+            found = _verify_where(where or str(ledger), branch, key, checkpoint, manner)
         else:
-            found = _verify_branch(repo or Path(), key, checkpoint, manner)
+            found = _verify_branch(repo or Path(), branch, key, checkpoint, manner)
     return _report(found, as_json=as_json)
 
 
@@ -121,12 +125,14 @@ def _exclude(given: dict[str, object]) -> None:
         raise OptrError(f"{' and '.join(names)} exclude each other", remedy="Give one of them")
 
 
-def _verify_where(where: str, key: str | None, checkpoint: bytes | None, manner: "Manner") -> "Verification":
+def _verify_where(
+    where: str, branch: str | None, key: str | None, checkpoint: bytes | None, manner: "Manner"
+) -> "Verification":
     from ledger.errors import GitError, NoteError, SourceError  # noqa: PLC0415
     from ledger.where import verify  # noqa: PLC0415
 
     try:
-        return verify(where, sys.stdin.buffer, key, checkpoint, manner)
+        return verify(where, sys.stdin.buffer, key, checkpoint, manner, branch)
     except NoteError as error:
         raise _bad_note(error) from None
     except SourceError as error:
@@ -135,7 +141,9 @@ def _verify_where(where: str, key: str | None, checkpoint: bytes | None, manner:
         raise _bad_repository(error, where) from None
 
 
-def _verify_branch(repo: Path, key: str | None, checkpoint: bytes | None, manner: "Manner") -> "Verification":
+def _verify_branch(
+    repo: Path, branch: str | None, key: str | None, checkpoint: bytes | None, manner: "Manner"
+) -> "Verification":
     from execution.discovery import NoRepositoryError, locate  # noqa: PLC0415
     from ledger.branch import GitDir  # noqa: PLC0415
     from ledger.errors import GitError, NoteError  # noqa: PLC0415
@@ -144,7 +152,7 @@ def _verify_branch(repo: Path, key: str | None, checkpoint: bytes | None, manner
 
     try:
         git_dir = locate(repo).common_dir
-        return verify_branch(git_dir, branch_of(GitDir(git_dir)), key, checkpoint, manner)
+        return verify_branch(git_dir, branch_of(GitDir(git_dir), branch), key, checkpoint, manner)
     except NoRepositoryError as error:
         raise OptrError(str(error), where=str(repo), remedy=f"{error.remedy}; or --ledger a file") from None
     except NoteError as error:

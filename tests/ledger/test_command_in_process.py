@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ledger.__main__ import main
-from ledger.branch import GitDir
+from ledger.branch import GitDir, resolve
 from ledger.bundle import pack
 from ledger.commit import Commit
 from ledger.crew import JOBS_MAX, cores
@@ -133,6 +133,23 @@ def test_anchors_of_a_shallow_clone_are_not_all_and_the_reader_is_told(
     assert ran(capsys, "verify", clone, "--anchors", "refs/heads/datalake-anchors")[0] == 0
 
 
+def test_a_branch_of_another_name_is_verified_by_it(world: World, tmp_path: Path, capsys: Said) -> None:
+    world.append(0)
+    files = world.checkout()
+    world.git("branch", "-m", "datalake", "theirs")
+    clone = tmp_path / "clone"
+    world.git("clone", "-q", "--no-checkout", f"file://{world.git_dir}", str(clone))
+    for place, ref in ((world.git_dir, "refs/heads/theirs"), (clone, "refs/remotes/origin/theirs")):
+        code, out, _ = ran(capsys, "verify", place, "--branch", "theirs")
+        assert (code, out.splitlines()[0]) == (0, f"Verifying ledger: {resolve(place).path} {ref}")
+        assert ran(capsys, "verify", place, "--branch", ref)[0] == 0
+        assert ran(capsys, "verify", place)[0] == 21
+        assert ran(capsys, "verify", place, "--branch", "other")[0] == 21
+    for args in ([files], ["-"], [files / "ledger.jsonl"], ["--ledger", files / "ledger.jsonl"]):
+        code, out, err = ran(capsys, "verify", *args, "--branch", "theirs")
+        assert (code, out, "branch" in err) == (2, "", True)
+
+
 def test_a_repository_whose_name_is_no_utf8_is_verified_too(world: World, tmp_path: Path, capsys: Said) -> None:
     world.append(0)
     named = tmp_path / os.fsdecode(b"caf\xe9")
@@ -190,6 +207,7 @@ def test_the_help_names_each_word_that_an_option_takes(capsys: Said, monkeypatch
     assert taken == {
         "--repo": "PATH",
         "--ledger": "FILE",
+        "--branch": "NAME",
         "--key": "VKEY",
         "--checkpoint": "FILE",
         "--since": "FILE",
