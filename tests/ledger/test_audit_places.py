@@ -69,6 +69,15 @@ def test_all_is_read_again_unless_less_is_asked_for(turned: tuple[World, Signer,
     assert found.notes[-1].startswith("the first 768 lines, and the files they speak for, were believed")
 
 
+@pytest.mark.parametrize("tile", ["tile/0/001", "tile/entries/000", "tile/entries/002", "tile/1/000.p/3"])
+def test_tiles_of_blocks_that_are_read_whole_are_named(turned: tuple[World, Signer, Signer], tile: str) -> None:
+    world, _, _ = turned
+    content = world.show(f"datalake/{tile}")
+    for changed in (None, content[:-1], b""):
+        found = problem(world, {tile: changed})
+        assert (found.fault, found.entry, found.detail) == (Fault.TILE, None, f"tile mismatch: {tile}")
+
+
 def test_a_hand_over_that_has_no_line_yet_is_named(turned: tuple[World, Signer, Signer]) -> None:
     world, _, new = turned
     lines = len(world.lines())
