@@ -13,7 +13,7 @@ from ledger.merkle import leaf_hash, root
 from ledger.note import VerifierKey
 from ledger.rotation import hand_over, rotation_path
 from ledger.source import DirectorySource, FileSource
-from ledger.verify import verify_file
+from ledger.verify import NO_TRUST, verify_file
 from tests.ledger.conftest import ORIGIN, World, draft, make_world
 
 OTHER = Signer(ORIGIN, b"o" * 32)
@@ -76,6 +76,25 @@ def test_tiles_of_blocks_that_are_read_whole_are_named(turned: tuple[World, Sign
     for changed in (None, content[:-1], b""):
         found = problem(world, {tile: changed})
         assert (found.fault, found.entry, found.detail) == (Fault.TILE, None, f"tile mismatch: {tile}")
+
+
+def test_what_cannot_be_gone_on_from_is_read_whole_and_nothing_of_it_is_believed(
+    turned: tuple[World, Signer, Signer],
+) -> None:
+    world, _, _ = turned
+    tip, remembered = world.tip(), world.show("datalake/checkpoint")
+    world.commit({"datalake/tile/1/000.p/3": bytes(96)})
+    found = world.verify(remembered=remembered, manner=Manner(incremental=True))
+    world.git("update-ref", "refs/heads/datalake", tip)
+    assert found.problem is not None
+    assert (found.problem.detail, found.entries) == ("tile mismatch: tile/1/000.p/3", len(world.lines()))
+    assert found.notes == (NO_TRUST,)
+
+
+def test_a_block_whose_last_segment_is_still_open_is_read_line_by_line(world: World) -> None:
+    world.append(*range(256), files={})
+    found = world.verify()
+    assert (found.problem, found.entries) == (None, 256)
 
 
 def test_a_hand_over_that_has_no_line_yet_is_named(turned: tuple[World, Signer, Signer]) -> None:

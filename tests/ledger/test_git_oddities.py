@@ -136,6 +136,26 @@ def test_a_linked_work_tree_is_found_by_a_relative_link_too(bare: GitDir, tmp_pa
             resolve(odd)
 
 
+def test_a_shallow_clone_says_where_it_was_cut(bare: GitDir, tmp_path: Path) -> None:
+    first = brought(bare, None, {"datalake/a": b"1"})
+    second = brought(bare, first, {"datalake/a": b"2"})
+    assert bare.cut_off() == frozenset()
+    clone = tmp_path / "clone.git"
+    command = ["git", "clone", "-q", "--bare", "--depth=1", "--branch=datalake", f"file://{bare.path}", str(clone)]
+    subprocess.run(command, check=True)
+    assert GitDir(clone).cut_off() == {second}
+
+
+def test_a_commit_that_is_not_all_here_cannot_be_compared_with(bare: GitDir) -> None:
+    first = brought(bare, None, {"datalake/a": b"1"})
+    torn = b"tree %s\nauthor x <x> 1 +0000\ncommitter x <x> 1 +0000\n\nx\n" % (b"1" * 40)
+    odd = git(bare.path, "hash-object", "-t", "commit", "-w", "--stdin", stdin=torn).decode()
+    assert bare.changes(odd, first) is None
+    assert bare.changes("2" * 40, first) is None
+    with pytest.raises(GitError, match="cannot compare --nonsense with"):
+        bare.changes("--nonsense", first)
+
+
 # What is published --------------------------------------------------------------------------------------------------
 
 
