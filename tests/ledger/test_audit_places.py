@@ -78,6 +78,16 @@ def test_tiles_of_blocks_that_are_read_whole_are_named(turned: tuple[World, Sign
         assert (found.fault, found.entry, found.detail) == (Fault.TILE, None, f"tile mismatch: {tile}")
 
 
+def test_a_line_in_the_middle_of_blocks_that_are_read_whole_is_named(turned: tuple[World, Signer, Signer]) -> None:
+    world, _, _ = turned
+    for at in (40, 300, 700):
+        path = f"ledger/000/000/{at // 32:03d}.jsonl"
+        lines = world.show(f"datalake/{path}").splitlines(keepends=True)
+        lines[at % 32] = lines[at % 32].replace(b"codex", b"claud")
+        found = problem(world, {path: b"".join(lines)})
+        assert (found.fault, found.entry) == (Fault.HASH, at + 1)
+
+
 def test_what_cannot_be_gone_on_from_is_read_whole_and_nothing_of_it_is_believed(
     turned: tuple[World, Signer, Signer],
 ) -> None:
