@@ -65,14 +65,13 @@ def main() -> int:
     os.nice(10)
     found = [mutant for path in _modules(given.package, given.only) for mutant in mutants(str(path), path.read_bytes())]
     if given.sample is not None:  # ids are digests: the smallest of them are as good as drawn by lot
-        drawn = sorted(found, key=lambda one: _lot(given.draw, one))[: given.sample]
-        found = sorted(drawn, key=lambda one: (one.module, one.line))
+        found = sorted(found, key=lambda one: _lot(given.draw, one))[: given.sample]
     results = Results(OUT / f"{given.package}.jsonl")
     if not given.report:
         wanted = [one for one in found if results.open(one, again=given.again)]
         if wanted:
             _run(given.package, given.tests or [f"tests/{given.package}"], wanted, results, given)
-    _report(found, results.load())
+    _report(sorted(found, key=lambda one: (one.module, one.line)), results.load())
     return 0
 
 
@@ -224,8 +223,13 @@ def tests_of(mutant: Mutant, tests: Mapping[str, dict[str, Any]], seconds_max: f
         name for name, fact in asked.items() if any(str(ran).startswith(f"{mutant.module}:") for ran in fact["ran"])
     }
     chosen: list[str] = []
-    total, paid = 0.0, set[str]()
-    for name, fact in sorted(asked.items(), key=lambda item: (item[0] not in beside, _alone(item[1]))):
+    total, paid, turns = 0.0, set[str](), Counter[str]()
+    order = []
+    for name in sorted(asked, key=lambda one: _alone(asked[one])):
+        turns[name.partition("[")[0]] += 1  # each test once, before the same one with other parameters
+        order.append((name not in beside, turns[name.partition("[")[0]], name))
+    for _, _, name in sorted(order, key=lambda one: one[:2]):
+        fact = asked[name]
         more = fact["seconds"] + sum(spent for fixture, spent in fact["shared"].items() if fixture not in paid)
         if _alone(fact) <= TEST_SECONDS_MAX and total + more <= seconds_max:
             chosen.append(name)

@@ -80,7 +80,7 @@ def test_a_test_is_known_to_run_a_function_wherever_it_moves_and_not_what_stands
     assert asked(whole.replace(b"self.name", b"self.nick")) == ["clips", "opens"], "of a changed function any may"
 
 
-def test_a_fixture_of_several_tests_is_paid_once_and_its_file_not_left_in_between() -> None:
+def test_a_fixture_of_several_tests_is_paid_once_and_no_test_asked_twice_before_others() -> None:
     module = "m.py"
     (one,) = [one for one in mutants(module, SOURCE) if one.becomes == "(value - LIMIT)"]
     ran = [f"{module}:{one.function}"]
@@ -88,6 +88,10 @@ def test_a_fixture_of_several_tests_is_paid_once_and_its_file_not_left_in_betwee
     tests["b::quick"] = {"seconds": 6.5, "shared": {}, "ran": ran}
     assert mutate.tests_of(one, tests, seconds_max=14.6) == (["a::0", "a::1", "b::quick"], 14.5)
     assert mutate.tests_of(one, tests, seconds_max=5.9) == ([], 0.0)
+
+    alike = {f"a::alike[{at}]": {"seconds": 1.0, "shared": {}, "ran": ran} for at in range(9)}
+    other = {"b::other": {"seconds": 2.0, "shared": {}, "ran": ran}}
+    assert mutate.tests_of(one, alike | other, seconds_max=4.0) == (["a::alike[0]", "a::alike[1]", "b::other"], 4.0)
 
 
 def test_a_function_is_given_its_changed_code_in_place_and_nothing_else_is_touched(tmp_path: Path) -> None:
