@@ -23,7 +23,8 @@ class Commit:
         parent: the commit it follows, None for the first.
         message: ends in a line feed.
         seconds: author and committer time, seconds since the epoch.
-        write: content, or the id of a blob that is there already, by repository path.
+        write: content, or the id of a blob that is there already, by repository path; of bytes that are no UTF-8, as
+            `os.fsdecode` gives them.
         delete: repository paths to remove, if they are there.
     """
 
@@ -41,14 +42,26 @@ def stream(commit: Commit, ref: str) -> bytes:
     parts.append(_data(commit.message.encode()))
     if commit.parent is not None:
         parts.append(f"from {commit.parent}\n".encode())
-    parts += [f"D {path}\n".encode() for path in sorted(commit.delete)]
+    parts += [b"D %s\n" % _path(path) for path in sorted(commit.delete)]
     for path, content in sorted(commit.write.items()):
         if isinstance(content, Blob):
-            parts.append(f"M {content.mode} {content.oid} {path}\n".encode())
+            parts.append(f"M {content.mode} {content.oid} ".encode() + _path(path) + b"\n")
         else:
-            parts += [f"M {PLAIN_FILE} inline {path}\n".encode(), _data(content)]
+            parts += [f"M {PLAIN_FILE} inline ".encode() + _path(path) + b"\n", _data(content)]
     parts.append(b"get-mark :1\ndone\n")
     return b"".join(parts)
+
+
+def _path(path: str) -> bytes:
+    r"""The path as `git fast-import` reads it, which documents the quoting; others' files may be called anything.
+
+    _path('a "b" c')      a "b" c
+    _path('a\nD b')       "a\nD b"       one path and not two commands
+    """
+    raw = path.encode("utf-8", "surrogateescape")
+    if b"\n" not in raw and not raw.startswith(b'"'):
+        return raw
+    return b'"%s"' % raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
 
 
 def _data(content: bytes) -> bytes:

@@ -8,8 +8,10 @@ Restoring adds one commit to the branch whose `datalake/` is exactly that of the
 git objects. The branch moves forward only; the damage stays in the history, and in the backup, for whoever asks.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from ledger import durable
@@ -24,6 +26,7 @@ from ledger.verify import Verification, verify_branch
 
 REBUILD_VERSION = 1
 SUFFIX = ".corrupted"
+NAME_BYTES_MAX = 200  # bytes of a backup's name before its suffix; disks take 255
 BACKUPS_MAX = 10_000  # backups of one file in one directory
 _REF = f"{STAGED}rebuild"
 
@@ -175,7 +178,15 @@ def _back_up(git: GitDir, findings: Findings, directory: Path) -> Iterator[Path]
     for path in findings.damaged:
         name = path.removeprefix(f"{DIRECTORY}/")
         if path in there and (name == OPEN_SEGMENT or name.startswith(SEALED)):
-            yield keep(directory, name.replace("/", "-"), next(git.blobs([there[path].oid])))
+            yield keep(directory, _flat(name), next(git.blobs([there[path].oid])))
+
+
+def _flat(name: str) -> str:
+    """A name for a file in one directory. One that a stranger made too long for a disk must not stop the repair."""
+    flat = name.replace("/", "-")
+    if len(os.fsencode(flat)) <= NAME_BYTES_MAX:
+        return flat
+    return f"{SEALED.rstrip('/')}-{sha256(os.fsencode(flat)).hexdigest()}"
 
 
 def keep(directory: Path, name: str, content: bytes) -> Path:

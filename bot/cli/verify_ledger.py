@@ -98,7 +98,7 @@ def verify_ledger(  # noqa: PLR0913 - each option of the command is one argument
     with _progress(shown=not as_json) as progress:
         manner = replace(manner, progress=progress)
         if where is not None or ledger is not None:
-            found = _verify_where(where or str(ledger), branch, key, checkpoint, manner)
+            found = _verify_where(str(ledger) if where is None else where, branch, key, checkpoint, manner)
         else:
             found = _verify_branch(repo or Path(), branch, key, checkpoint, manner)
     return _report(found, as_json=as_json)

@@ -186,4 +186,5 @@ def test_a_staged_commit_as_git_is_given_it() -> None:
             "get-mark :1\ndone\n"
         ).encode()
     )
+    assert b'D "\\"a\\\\\\nD b"\n' in stream(Commit(None, "m\n", 7, {}, ('"a\\\nD b',)), "refs/optr/staged/1")
     assert b"from" not in stream(Commit(None, "m\n", 7, {}), "refs/optr/staged/1")

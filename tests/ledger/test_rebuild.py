@@ -191,6 +191,51 @@ def test_a_branch_that_moved_is_left_alone(grown: Any, tmp_path: Path) -> None:
     assert grown.git("for-each-ref", "refs/optr") == ""
 
 
+HOSTILE = {
+    "a line feed, and a command for git": b"x\nreset refs/heads/stolen\nfrom refs/heads/datalake^0",
+    "no UTF-8": b"caf\xe9.md",
+    "a quotation mark first": b'"datalake/checkpoint"',
+    "backslashes and a tab": b'a\\n\\t\tb "c"',
+}
+
+
+def _add(world: Any, path: bytes) -> str:
+    """Commit one file of any name, as somebody does who may push."""
+    empty = world.git("hash-object", "-w", "--stdin", stdin=b"x")
+    index = _IDENTITY | {"GIT_INDEX_FILE": str(world.directory / "hostile-index")}
+    world.git("read-tree", world.tip(), env=index)
+    listed = f"100644 {empty}\t".encode() + path + b"\x00"
+    world.git("update-index", "-z", "--index-info", stdin=listed, env=index)
+    commit = world.git("commit-tree", world.git("write-tree", env=index), "-p", world.tip(), "-m", "x", env=index)
+    world.git("update-ref", "refs/heads/datalake", commit)
+    return str(commit)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("place", [b"datalake/workflows/issue-3/", b"datalake/ledger/", b'datalake/"'])
+def test_what_a_stranger_names_a_file_is_no_command_and_stops_no_repair(
+    grown: Any, tmp_path: Path, name: str, place: bytes
+) -> None:
+    tip = grown.tip()
+    bad = _add(grown, place + HOSTILE[name])
+    findings = examine(grown.git_dir)
+    assert (findings.good, findings.tip) == (tip, bad)
+    done = restore(grown.git_dir, findings, NOW, tmp_path)
+    assert grown.git("rev-parse", f"{done.commit}:datalake") == grown.git("rev-parse", f"{tip}:datalake")
+    assert grown.git("for-each-ref", "--format=%(refname)") == "refs/heads/datalake"
+    assert grown.verify().problem is None
+
+
+def test_a_backup_of_a_file_with_a_long_name_stops_no_repair(grown: Any, tmp_path: Path) -> None:
+    tip = grown.tip()
+    for end in (b"a", b"b"):
+        _add(grown, b"datalake/ledger/" + b"x" * 250 + end)
+    done = restore(grown.git_dir, examine(grown.git_dir), NOW, tmp_path)
+    assert grown.git("rev-parse", f"{done.commit}^{{tree}}") == grown.git("rev-parse", f"{tip}^{{tree}}")
+    assert len({path.name for path in done.backups}) == 2
+    assert [path.read_bytes() for path in done.backups] == [b"x", b"x"]
+
+
 def test_a_history_that_is_not_all_here_is_not_judged(grown: Any, tmp_path: Path) -> None:
     clone = tmp_path / "shallow.git"
     grown.git("clone", "-q", "--bare", "--depth", "2", f"file://{grown.git_dir}", "-b", "datalake", str(clone))
