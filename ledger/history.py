@@ -14,6 +14,7 @@ from ledger.branch import Change, GitDir
 from ledger.commit import PLAIN_FILE, Blob
 from ledger.errors import MissingObjectError
 from ledger.layout import DIRECTORY, KEYS, OPEN_SEGMENT, SEALED, SEGMENT_LINES, WORKFLOWS, segment_path
+from ledger.shown import quoted
 
 
 class Departed(StrEnum):
@@ -43,9 +44,10 @@ class Departure:
     line: int | None = None
 
     def words(self) -> str:
-        """Say it in one line."""
+        """Say it in one line, whatever a stranger called the file."""
+        path = self.path if self.path.isprintable() else quoted(self.path)
         place = f" at line {self.line}" if self.line is not None else ""
-        return f"{self.commit[:12]} {self.how}{f' in {self.path}' if self.path else ''}{place}"
+        return f"{self.commit[:12]} {self.how}{f' in {path}' if path else ''}{place}"
 
 
 @dataclass(frozen=True)

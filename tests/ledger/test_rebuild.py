@@ -226,6 +226,14 @@ def test_what_a_stranger_names_a_file_is_no_command_and_stops_no_repair(
     assert grown.verify().problem is None
 
 
+def test_a_strangers_name_makes_no_line_of_its_own(grown: Any) -> None:
+    first = _add(grown, b"datalake/workflows/issue-3/x\nNothing to restore")
+    gone = grown.git("commit-tree", f"{first}^^{{tree}}", "-p", first, "-m", "x", env=_IDENTITY)
+    grown.git("update-ref", "refs/heads/datalake", gone)
+    (told,) = [found.words() for found in examine(grown.git_dir).departures]
+    assert told == f"{gone[:12]} file removed in 'workflows/issue-3/x\\nNothing to restore'"
+
+
 def test_a_backup_of_a_file_with_a_long_name_stops_no_repair(grown: Any, tmp_path: Path) -> None:
     tip = grown.tip()
     for end in (b"a", b"b"):
