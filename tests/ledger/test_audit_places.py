@@ -16,6 +16,7 @@ from ledger.source import DirectorySource, FileSource
 from ledger.verify import NO_TRUST, verify_file
 from tests.ledger.conftest import ORIGIN, World, draft, make_world
 
+PLAN = "workflows/issue-299/plan.md"  # the last line of the second block's first lines speaks for it
 OTHER = Signer(ORIGIN, b"o" * 32)
 
 
@@ -27,7 +28,8 @@ def turned(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Signer, Sig
     first = world.signer
     new = world.keys.stage(Asked("ada", 1_764_000_000_003, Cause.PLANNED))
     world.append(3)
-    world.sequencer().append([draft(n) for n in range(4, 800)], {})
+    world.sequencer().append([draft(n) for n in range(4, 300)], {f"datalake/{PLAN}": b"plan"})
+    world.sequencer().append([draft(n) for n in range(300, 800)], {})
     return world, first, new
 
 
@@ -86,6 +88,12 @@ def test_a_line_in_the_middle_of_blocks_that_are_read_whole_is_named(turned: tup
         lines[at % 32] = lines[at % 32].replace(b"codex", b"claud")
         found = problem(world, {path: b"".join(lines)})
         assert (found.fault, found.entry) == (Fault.HASH, at + 1)
+
+
+def test_a_file_of_a_block_that_is_read_whole_is_named_with_its_line(turned: tuple[World, Signer, Signer]) -> None:
+    for content, fault in ((b"nalp", Fault.FILE), (None, Fault.FILE_MISSING)):
+        found = problem(turned[0], {PLAN: content})
+        assert (found.fault, found.entry, found.detail) == (fault, 301, f"{fault}: {PLAN}")
 
 
 def test_what_cannot_be_gone_on_from_is_read_whole_and_nothing_of_it_is_believed(

@@ -213,6 +213,8 @@ def test_who_speaks_no_http_or_nothing_cannot_be_reached(
         with pytest.raises(OSError, match=words):
             post(f"http://127.0.0.1:{server.getsockname()[1]}/", b"x")
         thread.join()
+    with pytest.raises(OSError, match="refused"):
+        post("https://127.0.0.1:9/", b"")
     with pytest.raises(OSError, match="nonnumeric port"):
         post("http://127.0.0.1:x/", b"")
 
