@@ -22,6 +22,8 @@ MARKS_MAX = 64  # states kept; one lets a reader that is behind the newest go on
 BUSY_S = 10.0  # seconds to wait for another process's transaction, which takes milliseconds
 _FORMAT = 1
 _ASK = 500  # ids in one query
+_PRIMARY = 0xFF  # of an extended error code
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS place (id TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mark (size INTEGER PRIMARY KEY, root BLOB NOT NULL, peaks BLOB NOT NULL,
@@ -126,7 +128,8 @@ class Index:
                 yield
                 self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if self._database.in_transaction:  # a full disk has ended it already
+                    self._database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise self._failed(error) from error
@@ -196,4 +199,9 @@ class Index:
     def _failed(self, error: sqlite3.Error) -> LedgerError:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             return LedgerBusyError(f"the index {self._path} is being written by another process; append again later")
+        if (
+            getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DISK
+        ):  # error codes: https://www.sqlite.org/rescode.html
+            do = "Make room on its disk, or see that it works, and append again; nothing was appended"
+            return LedgerError(f"the index {self._path} cannot be written: {error}. {do}")
         return LedgerError(f"the index {self._path} cannot be used: {error}. Remove it; it is made again")

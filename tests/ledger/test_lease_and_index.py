@@ -3,6 +3,8 @@
 import fcntl
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from ledger.errors import LedgerBusyError, LedgerError
 from ledger.index import MARKS_MAX, Index, Mark
 from ledger.lease import LEASE_WAIT_S, Lease
 from ledger.merkle import Frontier, leaf_hash
+
+ROOT = Path(__file__).parents[2]
 
 
 class Time:
@@ -234,6 +238,36 @@ def test_what_is_no_index_of_ours_is_forgotten_with_all_that_belongs_to_it(tmp_p
     assert Index(path).newest() is None
     database.close()
     assert filled(Index(path), 2).places(["r1"], 2) == {"r1": 1}
+
+
+FILLS_UP = """
+import resource, sys
+from pathlib import Path
+from ledger.errors import LedgerError
+from ledger.index import Index
+
+index = Index(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+try:
+    with index.writing():
+        index.add({f"{n:0900}": n for n in range(9_999)})
+except LedgerError as error:
+    print(error)
+with index.writing():
+    index.add({"r0": 0})
+print(index.places(["r0", f"{0:0900}"], 9))
+"""
+
+
+def test_a_full_disk_is_told_as_one_and_the_index_stays_usable(tmp_path: Path) -> None:
+    path = tmp_path / "x.index"
+    argv = [sys.executable, "-c", FILLS_UP, str(path)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    said, found = done.stdout.splitlines()
+    assert said.startswith(f"the index {path} cannot be written: ")
+    assert said.endswith("Make room on its disk, or see that it works, and append again; nothing was appended")
+    assert found == "{'r0': 0}"
 
 
 def test_a_failure_that_is_nobodys_turn_is_not_called_busy(index: Index, tmp_path: Path) -> None:
