@@ -226,9 +226,9 @@ def tests_of(mutant: Mutant, tests: Mapping[str, dict[str, Any]], seconds_max: f
     total, paid, turns = 0.0, set[str](), Counter[str]()
     order = []
     for name in sorted(asked, key=lambda one: _alone(asked[one])):
-        turns[name.partition("[")[0]] += 1  # each test once, before the same one with other parameters
-        order.append((name not in beside, turns[name.partition("[")[0]], name))
-    for _, _, name in sorted(order, key=lambda one: one[:2]):
+        turns[name.partition("[")[0]] += 1  # the same test again, with other parameters, is likely to tell less
+        order.append((name not in beside, _alone(asked[name]) * turns[name.partition("[")[0]], name))
+    for _, _, name in sorted(order):
         fact = asked[name]
         more = fact["seconds"] + sum(spent for fixture, spent in fact["shared"].items() if fixture not in paid)
         if _alone(fact) <= TEST_SECONDS_MAX and total + more <= seconds_max:

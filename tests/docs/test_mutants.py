@@ -80,7 +80,7 @@ def test_a_test_is_known_to_run_a_function_wherever_it_moves_and_not_what_stands
     assert asked(whole.replace(b"self.name", b"self.nick")) == ["clips", "opens"], "of a changed function any may"
 
 
-def test_a_fixture_of_several_tests_is_paid_once_and_no_test_asked_twice_before_others() -> None:
+def test_a_fixture_of_several_tests_is_paid_once_and_no_test_asked_often_before_others() -> None:
     module = "m.py"
     (one,) = [one for one in mutants(module, SOURCE) if one.becomes == "(value - LIMIT)"]
     ran = [f"{module}:{one.function}"]

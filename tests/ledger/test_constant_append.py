@@ -109,6 +109,7 @@ def test_an_index_of_another_format_is_made_again(world: Any) -> None:
     world.append(0)
     database = sqlite3.connect(index_of(world))
     database.execute("PRAGMA user_version = 99")
+    database.execute("ALTER TABLE place RENAME COLUMN seq TO number")
     database.commit()
     database.close()
     assert world.append(0, 1).seqs == (0, 1)

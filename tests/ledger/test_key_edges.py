@@ -2,6 +2,7 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -273,3 +274,18 @@ def test_the_memory_of_what_was_signed_is_for_its_owner_alone_and_says_whether_i
     assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "state/store").iterdir()} == {0o600}
     assert store.swap(ORIGIN, one, two) is True
     assert FileCheckpoints(tmp_path / "state/store").load(ORIGIN) == two
+
+
+def test_of_many_who_swap_from_the_same_memory_one_is_told_it_did(tmp_path: Path) -> None:
+    notes = [OLD.sign_checkpoint(size, bytes(32)) for size in range(9)]
+
+    def told(number: int, old: bytes | None) -> bool:
+        return FileCheckpoints(tmp_path / "store").swap(ORIGIN, old, notes[number])
+
+    with ThreadPoolExecutor(len(notes)) as pool:
+        stored = None
+        for _ in range(20):
+            rivals = [number for number, note in enumerate(notes) if note != stored]
+            won = [number for number, did in zip(rivals, pool.map(told, rivals, [stored] * 9), strict=True) if did]
+            stored = FileCheckpoints(tmp_path / "store").load(ORIGIN)
+            assert [notes[number] for number in won] == [stored]

@@ -192,3 +192,14 @@ def test_proofs_made_from_tiles_alone_verify(size: int) -> None:
 def test_a_tile_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(ProofError, match="it must have 96"):
         TileNodes(3, lambda _: b"x" * 95).node(0, 1)
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 1), (2, 3), (4, 8)])
+def test_a_root_with_a_tree_hung_under_a_longer_proof_is_refused(index: int, size: int) -> None:
+    """Else whoever chooses the root could prove an entry of a tree that has fewer."""
+    hashes = leaves(size)
+    step, root = leaf_hash(b"more"), naive_root(hashes)
+    proof = [*merkle.inclusion_proof(index, size, merkle.nodes_of(hashes)), step]
+    for above in (node_hash(step, root), node_hash(root, step)):
+        with pytest.raises(ProofError, match="the inclusion proof is too long"):
+            merkle.verify_inclusion(index, size, hashes[index], proof, above)
