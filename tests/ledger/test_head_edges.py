@@ -1,11 +1,12 @@
 """What the end of the ledger is read from: what was added, and nothing without the tree head."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from ledger import head
+from ledger import canonical, head
 from ledger.branch import GitDir
 from ledger.chain import Chain
 from ledger.checkpoint import parse_checkpoint
@@ -13,7 +14,7 @@ from ledger.cosignature import witness_key
 from ledger.errors import LedgerRefusedError, ProofError, Standing
 from ledger.index import Index
 from ledger.keys import Signer
-from ledger.merkle import leaf_hash
+from ledger.merkle import leaf_hash, root
 from ledger.note import Signature, parse_note
 from ledger.policy import cosigned_text
 from ledger.sequencer import Sequencer
@@ -131,6 +132,42 @@ def test_an_id_that_its_own_key_signed_twice_is_named_with_its_places(
     with pytest.raises(LedgerRefusedError, match="does not verify at entry 4: duplicate id: entry 2 has it too") as no:
         there.append(3)
     assert no.value.standing is Standing.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "words"),
+    [
+        ("previousHash", "0" * 64, "at entry 2: chain broken"),
+        ("seq", 2, "at entry 2: sequence broken: seq is 2, its place is 1"),
+        ("timestamp", 1, "at entry 2: time"),
+    ],
+)
+def test_a_line_that_does_not_follow_is_refused_though_its_own_key_signed_it(
+    world: World, member: str, value: object, words: str
+) -> None:
+    world.append(0)
+    other = world.directory / "other.git"
+    world.git("clone", "-q", "--bare", str(world.git_dir), str(other))
+    there = World(world.directory, other, world.keys, world.store)
+    there.append(0)
+    world.append(1)
+    first, second = world.lines()
+    record = {**json.loads(second), member: value}
+    del record["hash"]
+    odd = canonical.encode({**record, "hash": canonical.digest(record)})
+    hashes = [leaf_hash(first), leaf_hash(odd)]
+    signed = world.signer.sign_checkpoint(2, root(hashes))
+    world.commit(
+        {
+            "datalake/ledger.jsonl": first + b"\n" + odd + b"\n",
+            "datalake/tile/0/000.p/2": b"".join(hashes),
+            "datalake/checkpoint": signed,
+        }
+    )
+    world.store.swap(ORIGIN, world.store.load(ORIGIN), signed)
+    there.git("fetch", "-q", str(world.git_dir), "refs/heads/datalake:refs/heads/datalake")
+    with pytest.raises(LedgerRefusedError, match=words):
+        there.append(2)
 
 
 @pytest.mark.parametrize(
