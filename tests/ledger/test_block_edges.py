@@ -177,6 +177,38 @@ def test_segments_are_cut_where_they_must_be() -> None:
     assert sweep([*parts[:-1], parts[-1] + b" "], 0, {}) is None
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"no line",
+        b"[]",
+        b"7",
+        b"{}",
+        PLAIN[9] + b" ",
+        PLAIN[9].replace(b'"n":9', b'"n": 9'),
+        PLAIN[9].replace(b'"n":9', b'"n":9.5'),
+        PLAIN[9].replace(b'"n":9', b'"n":9007199254740992'),
+        PLAIN[9].replace(b'"n":9', b'"n":9,"n":9'),
+        PLAIN[9].replace(b'"n":9', b'"n":"\\u0061"'),
+        PLAIN[9].replace(b'"n":9', b'"n":"\xff"'),
+        PLAIN[9].replace(b'"n":9', b'"n":' + b"[" * 3000 + b"]" * 3000),
+        PLAIN[9].replace(b'"n":9', b'"n":8'),
+    ],
+)
+def test_bytes_that_no_ledger_writes_are_not_swept(line: bytes) -> None:
+    lines = [*PLAIN[:9], line, *PLAIN[10:WIDTH]]
+    assert sweep(segments(lines), 0, {}) is None
+    assert strict(lines) is None
+
+
+def test_a_line_is_swept_up_to_the_longest_that_is_allowed() -> None:
+    room = canonical.LINE_BYTES_MAX - len(PLAIN[9]) - len(',"pad":""')
+    for more in (0, 1):
+        lines = forged(9, pad="x" * (room + more))
+        assert (len(lines[9]) - canonical.LINE_BYTES_MAX, strict(lines) is None) == (more, bool(more))
+        assert (sweep(segments(lines), 0, {}) is None) is bool(more)
+
+
 @pytest.mark.parametrize("word", ["gr\u00fc\u00df \u65e5\u672c", "\U0001f600", "\ud7ff\ue000"])
 def test_whatever_people_write_is_judged_alike(word: str) -> None:
     for members in ({"a": word}, {"a": {word: 1}}, {"a": {"\uffee": 1, word: 2}}):
