@@ -7,7 +7,7 @@ text with a space in it, which is prose for people.
 
 import ast
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -47,7 +47,7 @@ class Mutant:
         module: path of the file.
         line: where, from 1.
         scope: name of the function or class around it, empty at module level.
-        function: what the function around it is, see `functions`; empty outside.
+        function: name of the function around it, see `functions`; empty outside.
         start: offset in the module's UTF-8 bytes.
         end: likewise.
         was: the text that is replaced.
@@ -85,19 +85,19 @@ def mutants(module: str, source: bytes) -> list[Mutant]:
             first = starts[around.lineno - 1]
             offset, body = start - first, source[first : starts[around.end_lineno or 0]]
         name = hashlib.sha256(b"\0".join([module.encode(), body, str(offset).encode(), text.encode()])).hexdigest()[:16]
-        mutant = Mutant(name, module, node.lineno, scope, _function(scope, around, lines), start, end, was, text)
+        function = scope if isinstance(around, _FUNCTIONS) else ""
+        mutant = Mutant(name, module, node.lineno, scope, function, start, end, was, text)
         if _compiles(mutant.apply(source)):
             found.append(mutant)
     return found
 
 
 def functions(source: bytes) -> dict[int, str]:
-    """The functions of a module: name and digest of the text, which stay when it moves, by first line from 1.
+    """The names of a module's functions, with those of the classes and functions around them, by first line from 1.
 
     The first line is that of the first decorator, by which Python names a function's code.
     """
-    lines = source.splitlines(keepends=True)
-    return {_first_line(node): _function(scope, node, lines) for scope, node in _functions(ast.parse(source), "")}
+    return {_first_line(node): scope for scope, node in _functions(ast.parse(source), "")}
 
 
 def _functions(node: ast.AST, scope: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -106,13 +106,6 @@ def _functions(node: ast.AST, scope: str) -> Iterator[tuple[str, ast.FunctionDef
         if isinstance(child, _FUNCTIONS):
             yield inside, child
         yield from _functions(child, inside)
-
-
-def _function(scope: str, around: ast.stmt | None, lines: Sequence[bytes]) -> str:
-    if not isinstance(around, _FUNCTIONS):
-        return ""
-    text = b"".join(lines[_first_line(around) - 1 : around.end_lineno])
-    return f"{scope} {hashlib.sha256(text).hexdigest()[:16]}"
 
 
 def _first_line(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -5,7 +5,7 @@ are run until one fails. A change that no test notices survives: a missing test,
 
 Which tests run which function is measured first, on the unchanged copy; tests that fail there are left out. What a test
 runs in another process is not seen, so a change that only such a test would notice counts as survived: the score is a
-floor. A function is known by its name and text, wherever it moves; of one that changed since, any test may run.
+floor. A function is known by its name, wherever it moves and however it changes.
 Results are kept as they are made; a second call goes on where the first one stopped, and asks only again about
 functions that changed. `--again` asks anew about the survivors, after tests were added.
 """
@@ -217,7 +217,7 @@ def tests_of(mutant: Mutant, tests: Mapping[str, dict[str, Any]], seconds_max: f
     """The tests to run and how long they took: what runs the function; for others, first what runs the module."""
     place = f"{mutant.module}:{mutant.function}"
     near = {name: fact for name, fact in tests.items() if mutant.function and place in fact["ran"]}
-    # What stands outside functions, functions that run at import, and changed ones no test is seen to run: any may.
+    # What stands outside functions, functions that run at import, and those that no test is seen to run: any may.
     asked = near or tests
     beside = {
         name for name, fact in asked.items() if any(str(ran).startswith(f"{mutant.module}:") for ran in fact["ran"])

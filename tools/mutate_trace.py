@@ -4,7 +4,7 @@ A pytest plugin. The tests are collected once, and each runs in a fork of its ow
 a mutant. So what a fixture of a whole module runs counts for each test that needs it, not only for the first, no thread
 of an earlier test is in the way, and a test that can only pass after another one is left out.
 
-What is known is kept: measured anew is a test that did not pass, or whose file or functions have changed.
+What is known is kept: measured anew is a test that did not pass, or whose file has changed.
 """
 
 import gc
@@ -51,7 +51,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         for item in items:
             fact, reason = before.get(item.nodeid), ""
-            if fact is None or fact["file"] != digest or not _is_current(fact["ran"]):
+            if fact is None or fact["file"] != digest:
                 fact, reason = _measured(item, digest)
             if reason:
                 failed[item.nodeid] = reason
@@ -117,12 +117,6 @@ def whose(ran: Iterable[str]) -> list[str]:
     """Places `module:line` as `module:function`; of code that is no function's, such as a lambda, the module alone."""
     places = [place.rpartition(":") for place in ran]
     return sorted({f"{module}:{_names(module).get(int(line), '')}" for module, _, line in places})
-
-
-def _is_current(ran: Iterable[str]) -> bool:
-    """Tell whether all these functions are still there as they were."""
-    places = [place.partition(":") for place in ran]
-    return all(Path(module).exists() and name in {"", *_names(module).values()} for module, _, name in places)
 
 
 @cache
