@@ -8,7 +8,7 @@ import typer
 
 from bot.cli.options import Json, Verbose
 from bot.cli.output import cannot_write, complain, emit, emit_json
-from bot.cli.verify_ledger import CHECKPOINT_BYTES_MAX
+from bot.cli.verify_ledger import check_key, kept_head
 from bot.errors import OptrError
 from bot.exit_codes import ExitCode
 from bot.render.neutral import visible
@@ -72,7 +72,8 @@ def _examined(repo: Path, key: str | None, remembered: Path | None) -> "tuple[Pa
     from ledger.rebuild import examine  # noqa: PLC0415
     from ledger.where import branch_of  # noqa: PLC0415
 
-    kept = remembered.read_bytes()[:CHECKPOINT_BYTES_MAX] if remembered is not None else None
+    check_key(key)
+    kept = kept_head(remembered)
     try:
         git_dir = locate(repo).common_dir
         return git_dir, examine(git_dir, branch_of(GitDir(git_dir)), key, kept, Manner(cores()))

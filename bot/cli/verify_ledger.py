@@ -88,13 +88,14 @@ def verify_ledger(  # noqa: PLR0913 - each option of the command is one argument
     _exclude({"WHERE": where, "--repo": repo, "--ledger": ledger})
     _exclude({"--ledger": ledger, "--branch": branch})
     _exclude({"--remembered": remembered, "--since": since})
+    check_key(key)
     from ledger.audit import Manner  # noqa: PLC0415 - `--help` must not wait for it
     from ledger.crew import cores  # noqa: PLC0415
 
     manner = Manner(jobs or cores(), incremental=since is not None, policy=_policy(policy))
     if anchors is not None:
         manner = replace(manner, anchors=_anchors(repo or Path(where or "."), anchors, ledger))
-    checkpoint = _head(since or remembered)
+    checkpoint = kept_head(since or remembered)
     with _progress(shown=not as_json) as progress:
         manner = replace(manner, progress=progress)
         if where is not None or ledger is not None:
@@ -171,11 +172,42 @@ def _bad_repository(error: Exception, where: str) -> OptrError:
     return OptrError(f"the repository cannot be read: {error}", where=where, remedy=remedy)
 
 
-def _head(path: Path | None) -> bytes | None:
+def check_key(key: str | None) -> None:
+    """Say what is wrong with a verification key that was typed, before anything is read.
+
+    Raises:
+        OptrError: it is none.
+    """
+    from ledger.errors import NoteError  # noqa: PLC0415 - `--help` must not wait for it
+    from ledger.note import parse_vkey  # noqa: PLC0415
+
+    try:
+        if key is not None:
+            parse_vkey(key)
+    except NoteError as error:
+        raise OptrError(str(error), where="--key", remedy="Give the key exactly as it was published") from None
+
+
+def kept_head(path: Path | None) -> bytes | None:
+    """Return the checkpoint that somebody kept, None when none is named.
+
+    Raises:
+        OptrError: the file holds something else.
+        OSError: it cannot be read.
+    """
+    from ledger.checkpoint import parse_checkpoint  # noqa: PLC0415 - `--help` must not wait for it
+    from ledger.errors import NoteError  # noqa: PLC0415
+
     if path is None:
         return None
     with path.open("rb") as file:
-        return file.read(CHECKPOINT_BYTES_MAX)
+        content = file.read(CHECKPOINT_BYTES_MAX)
+    try:
+        parse_checkpoint(content)
+    except NoteError as error:
+        remedy = "Give the checkpoint exactly as it was published"
+        raise OptrError(f"this is no checkpoint: {error}", where=str(path), remedy=remedy) from None
+    return content
 
 
 def _policy(path: Path | None) -> "Policy | None":

@@ -75,6 +75,19 @@ def test_policies_that_are_not_met_or_not_readable(place: Path) -> None:
     assert optr(str(place), "--repo", ".").returncode == ExitCode.USAGE
 
 
+def test_a_wrong_key_and_a_wrong_checkpoint_are_told_apart_by_place(place: Path) -> None:
+    repository, wrong = str(place / "r.git"), place / "wrong"
+    for content in (b"\xff", b"", (place / "kept").read_bytes()[:-1], b"x" * 70_000):
+        wrong.write_bytes(content)
+        for options in (("--since", str(wrong)), ("--remembered", str(wrong))):
+            done = optr(repository, *options)
+            assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+            assert f"where: {wrong}\n" in done.stderr
+    done = optr(repository, "--since", str(place / "kept"), "--key", "x+y+z")
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert "where: --key\n" in done.stderr
+
+
 def test_a_bar_is_shown_on_a_terminal_only(place: Path) -> None:
     reader, terminal = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
