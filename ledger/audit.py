@@ -5,10 +5,11 @@ that reading names the fault. An incremental verification works alike: it says y
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from io import BytesIO
 from itertools import islice
 from typing import BinaryIO
 
@@ -41,6 +42,7 @@ from ledger.source import DivisibleSource, Source
 from ledger.sweep import SEGMENTS, Swept, sweep
 from ledger.tiles import WIDTH
 
+PIECE_BYTES = 2**18  # of a stream, read at once
 NOT_FIRST = "it does not start with the first line, and the sealed segments are not beside it in ledger/"
 
 
@@ -163,8 +165,8 @@ class Audit:
         Raises:
             FaultFound: the first thing wrong; UNREADABLE when the first line is not the ledger's first.
         """
-        pieces = iter(partial(file.readline, LINE_BYTES_MAX + 2), b"")
-        while any(parts := [b"".join(islice(pieces, SEGMENT_LINES)) for _ in range(SEGMENTS)]):
+        segments = _segments_of(file)
+        while parts := [*islice(segments, SEGMENTS)]:
             one = sweep(parts, self.chain.size, {})
             if one is None or not self._take(one):
                 self._read_lines(b"".join(parts))
@@ -174,6 +176,8 @@ class Audit:
 
     def _read_lines(self, content: bytes) -> None:
         *found, rest = content.split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:  # wherever it ends
+            found.append(rest)
         for line in found:
             try:
                 self._line(*self.chain.accept(line))
@@ -329,6 +333,20 @@ class Audit:
     def _report(self, fault: Fault, path: str) -> None:
         name = path if path.isprintable() and path.isascii() else ascii(path)
         raise FaultFound(fault, cut(name), self.expected.said_by.get(path))
+
+
+def _segments_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yield 32 lines at a time, and at the end the rest; of a line that is too long no more is held than shows it."""
+    lines: list[bytes] = []
+    while piece := file.read(PIECE_BYTES):
+        lines += BytesIO(lines.pop() + piece if lines else piece)
+        whole = (len(lines) - 1) // SEGMENT_LINES * SEGMENT_LINES  # what is read next may belong to the last line
+        yield from (b"".join(lines[at : at + SEGMENT_LINES]) for at in range(0, whole, SEGMENT_LINES))
+        del lines[:whole]
+        if len(lines[-1]) > LINE_BYTES_MAX + 1:
+            break
+    if lines:
+        yield b"".join(lines)
 
 
 def only(source: Source, path: str, fault: Fault) -> bytes:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from io import BytesIO
 from operator import itemgetter
 from types import GenericAlias
 from typing import Annotated, Any
@@ -72,28 +72,40 @@ def sweep(segments: Sequence[bytes], first: int, tiles: Mapping[str, bytes]) -> 
     Returns:
         None when the strict reading has to decide.
     """
-    whole = b"".join(segments)
-    lines = whole.split(b"\n")
-    if not _CODEC or not _lined(segments, lines) or _escaped(whole) or not _sorts_alike(whole):
+    if not _CODEC or len(segments) != SEGMENTS:
         return None
-    records = _decoded(whole)
-    lines.pop()
-    if records is None or len(records) != len(lines) or max(map(len, lines)) > canonical.LINE_BYTES_MAX:
-        return None
+    lines: list[bytes] = []
+    rows: list[tuple[Any, ...]] = []
+    files: list[tuple[int, Mapping[str, str]]] = []
+    leaves: list[bytes] = []
     try:
-        columns = list(zip(*map(_FIELDS, records), strict=True))
-        files = _files(records, first)
-        if not _shaped(columns, first) or _hashes(lines, columns[-1]) != [*columns[-1]]:
+        for part in segments:  # each by itself: what is gone over several times stays in the processor's cache
+            found = _lines(part)
+            records = _decoded(part)
+            if records is None or len(records) != len(found):
+                return None
+            new = [*map(_FIELDS, records)]
+            if not _hashed(found, [row[-1] for row in new]):
+                return None
+            files += _files(records, first + len(lines))
+            leaves += [hashlib.sha256(b"\x00" + line).digest() for line in found]
+            lines += found
+            rows += new
+        columns = list(zip(*rows, strict=True))
+        if not _shaped(columns, first):
             return None
     except (KeyError, TypeError, EntryError):
         return None
-    return _swept(lines, columns, first, files, tiles)
+    return _swept(lines, columns, first, files, leaves, tiles)
 
 
-def _lined(segments: Sequence[bytes], lines: Sequence[bytes]) -> bool:
-    """Tell whether each segment ends where 32 of the lines do; behind the last line feed stands nothing."""
-    ends = [*accumulate(len(line) + 1 for line in lines)]
-    return [*accumulate(map(len, segments))] == ends[SEGMENT_LINES - 1 : -1 : SEGMENT_LINES] and not lines[-1]
+def _lines(segment: bytes) -> list[bytes]:
+    """Split a segment of 32 lines that the codec reads as the strict reader does; none if it is anything else."""
+    lines = [line[:-1] for line in BytesIO(segment)]  # in a third of the time that splitting takes
+    whole = len(lines) == SEGMENT_LINES and segment.endswith(b"\n")
+    if not whole or _escaped(segment) or not _sorts_alike(segment):
+        return []
+    return lines if max(map(len, lines)) <= canonical.LINE_BYTES_MAX else []
 
 
 def _escaped(whole: bytes) -> bool:
@@ -116,10 +128,15 @@ def _decoded(whole: bytes) -> list[dict[str, Any]] | None:
     """Decode canonical lines: what encodes to the same bytes had no duplicate keys, odd order, spaces or escapes."""
     try:
         records = _decoder().decode_lines(whole)
-        same = msgspec.json.Encoder(order="sorted").encode_lines(records) == whole
+        same = _encoder().encode_lines(records) == whole
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     return records if same else None
+
+
+@lru_cache(maxsize=1)
+def _encoder() -> "msgspec.json.Encoder":
+    return msgspec.json.Encoder(order="sorted")
 
 
 @lru_cache(maxsize=1)
@@ -161,6 +178,11 @@ def _texts(column: Sequence[str]) -> bool:
     return min(lengths) > 0 and max(lengths) <= entry.TEXT_CHARS_MAX and "".join(column).isprintable()
 
 
+def _hashed(lines: Sequence[bytes], stated: Sequence[str]) -> bool:
+    """Tell whether each line's hash is that of its bytes without the member `hash`, where cutting it out is safe."""
+    return _hashes(lines, stated) == stated
+
+
 def _hashes(lines: Sequence[bytes], stated: Sequence[str]) -> list[str]:
     """Compute each line's hash from its bytes without the member `hash`; empty where cutting it out is not safe."""
     sha256 = hashlib.sha256
@@ -189,11 +211,11 @@ def _swept(
     lines: Sequence[bytes],
     columns: Sequence[Sequence[Any]],
     first: int,
-    files: tuple[tuple[int, Mapping[str, str]], ...],
+    files: Sequence[tuple[int, Mapping[str, str]]],
+    hashes: Sequence[bytes],
     tiles: Mapping[str, bytes],
 ) -> Swept:
     sha256 = hashlib.sha256
-    hashes = [sha256(b"\x00" + line).digest() for line in lines]
     level = leaves = b"".join(hashes)
     while len(level) > HASH_BYTES:
         pairs = range(0, len(level), 2 * HASH_BYTES)
@@ -207,7 +229,7 @@ def _swept(
         hash=columns[-1][-1],
         times=(times[0], times[-1]),
         ids=tuple(ids),
-        files=files,
+        files=tuple(files),
         root=level,
         matched=tuple(path for path, content in wanted.items() if tiles.get(path) == content),
         unmatched={path: sha256(content).digest() for path, content in wanted.items() if tiles.get(path) != content},

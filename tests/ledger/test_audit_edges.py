@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import bulk
 from ledger import crew, entry
+from ledger.audit import PIECE_BYTES
 from ledger.branch import GitDir
 from ledger.canonical import LINE_BYTES_MAX
 from ledger.checkpoint import Checkpoint
@@ -77,6 +78,37 @@ def test_a_stream_that_stops_short_of_what_is_remembered_is_a_rollback() -> None
     found = streamed(lines[:299], head(lines))
     assert found.problem is not None
     assert found.problem.detail.endswith("300 lines were signed, 299 are here")
+
+
+class Dribbling(io.BytesIO):
+    """A pipe: it gives what it has, however much is asked for."""
+
+    def __init__(self, content: bytes, at_once: int) -> None:
+        super().__init__(content)
+        self.at_once = at_once
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        return super().read(min(size, self.at_once))
+
+
+@pytest.mark.parametrize("at_once", [1000, 9973, 2**18, 2**20])
+@pytest.mark.parametrize("count", [1, 32, 33, 256, 257, 512, 520])
+def test_it_does_not_matter_in_which_pieces_a_stream_comes(count: int, at_once: int) -> None:
+    lines = sealed(count)
+    found = verify_stream("lines", Dribbling(b"".join(line + b"\n" for line in lines), at_once), None, Manner())
+    assert (found.problem, found.entries) == (None, count)
+    assert found.root == root(list(map(leaf_hash, lines))).hex()
+
+
+@pytest.mark.parametrize("good", [0, 5, 32, 300])
+def test_of_a_line_without_end_no_more_is_read_than_shows_it(good: int) -> None:
+    content = b"".join(line + b"\n" for line in sealed(good))
+    file = io.BytesIO(content + b"x" * 2**22)
+    found = verify_stream("lines", file, None, Manner())
+    assert found.problem is not None
+    assert (found.problem.fault, found.problem.entry) == (Fault.CANONICAL, good + 1)
+    assert file.tell() <= len(content) + 2 * PIECE_BYTES
 
 
 def test_what_is_no_whole_stream_is_named_by_what_is_missing() -> None:
