@@ -24,7 +24,7 @@ from ledger.rotation import (
     verify_head,
 )
 from ledger.store import FileCheckpoints
-from tests.ledger.conftest import ORIGIN
+from tests.ledger.conftest import ORIGIN, World
 
 ASKED = Asked("ada", 1_764_000_000_500, Cause.PLANNED)
 OLD, MID, NEW, STRANGER = (Signer(ORIGIN, letter * 32) for letter in (b"o", b"m", b"n", b"s"))
@@ -177,6 +177,13 @@ def test_a_key_that_was_put_in_place_waits_no_more(tmp_path: Path) -> None:
     assert [one.vkey for one in ring.held()] == [promoted.vkey]
     ring.tidy()
     assert not (tmp_path / "key.next").exists()
+
+
+def test_the_next_append_drops_the_second_name_of_a_key_that_was_put_in_place(world: World) -> None:
+    path = world.directory / "key"
+    promoted = leftover(KeyRing.open(path), path)
+    assert world.append(0).key == promoted.vkey.label
+    assert not (world.directory / "key.next").exists()
 
 
 def test_whoever_promotes_keeps_the_key_that_retires(tmp_path: Path) -> None:

@@ -265,3 +265,19 @@ def test_merges_are_named_and_an_absent_branch_is_an_error(grown: Any) -> None:
 _IDENTITY = {"PATH": "/usr/bin:/bin"} | {
     f"GIT_{role}_{what}": "x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
 }
+
+
+def test_a_name_too_long_for_a_disk_does_not_stop_the_repair(grown: Any, tmp_path: Path) -> None:
+    """A path may have many parts, each short enough for git; a backup's name is one part."""
+    good = _state(grown)
+    deep = "/".join(["x" * 100] * 3)
+    strangers = {f"datalake/ledger/{deep}/{name}.jsonl": name.encode() for name in ("a", "b")}
+    short = {"datalake/ledger/x.jsonl": b"short"}
+    grown.commit(strangers | short)
+    done = _mend(grown, tmp_path)
+    assert _state(grown) == good
+    names = [path.name for path in done.backups]
+    assert "ledger-x.jsonl.corrupted" in names
+    assert len({*names}) == 3
+    assert {(tmp_path / name).read_bytes() for name in names} == {b"a", b"b", b"short"}
+    assert all(len(name) < 255 and name.startswith("ledger-") and name.endswith(".corrupted") for name in names)
