@@ -201,6 +201,13 @@ def test_bytes_that_no_ledger_writes_are_not_swept(line: bytes) -> None:
     assert strict(lines) is None
 
 
+@pytest.mark.parametrize("value", ["\x01", "a\x1f", [[[[[[[[[[1]]]]]]]]]]])
+def test_escapes_by_code_point_and_deep_nesting_are_left_to_the_strict_reading(value: object) -> None:
+    lines = forged(9, a=value)
+    assert strict(lines) is not None
+    assert sweep(segments(lines), 0, {}) is None
+
+
 def test_a_line_is_swept_up_to_the_longest_that_is_allowed() -> None:
     room = canonical.LINE_BYTES_MAX - len(PLAIN[9]) - len(',"pad":""')
     for more in (0, 1):
