@@ -100,6 +100,25 @@ def test_what_does_not_extend_is_refused_by_how_it_differs(
     assert store.load(ORIGIN) == asked(0, 30).note.encode()
 
 
+class Overtaken(FileCheckpoints):
+    """Another process is faster, each time; `left` is what it leaves there."""
+
+    left: bytes | None = None
+
+    def swap(self, origin: str, old: bytes | None, new: bytes) -> bool:
+        del new
+        assert self.left is None or super().swap(origin, old, self.left)
+        return False
+
+
+@pytest.mark.parametrize(("left", "told"), [(asked(0, 20).note.encode(), "20\n"), (None, "0\n")])
+def test_who_was_overtaken_says_how_far_it_is_now(tmp_path: Path, left: bytes | None, told: str) -> None:
+    store = Overtaken(tmp_path)
+    store.left = left
+    answer = Witness(SIGNER, [LOG.vkey], store, lambda: NOW).add_checkpoint(asked(0, 10).encode())
+    assert (answer.status, answer.body, answer.content_type) == (409, told, "text/x.tlog.size")
+
+
 START = "the request must begin with the line 'old SIZE', proof lines and an empty line"
 
 
@@ -111,6 +130,7 @@ def test_a_request_out_of_form_is_refused_by_what_is_wrong(witness: Witness) -> 
         (b"old 0\n", START),
         (b"old 01\n\n" + note, START),
         (b"old  1\n\n" + note, START),
+        (b"old \xff\n\n" + note, START),
         (b"Old 1\n\n" + note, START),
         (b"old " + b"1" * 17 + b"\n\n" + note, START),
         (
