@@ -120,6 +120,7 @@ RIGHT: list[tuple[int, dict[str, object]]] = [
     (9, {"a": '"'}),
     (9, {"n": 2**53 - 1, "m": -(2**53) + 1, "o": True, "p": None, "q": [[[[]]]]}),
     (9, {"z": {"hash": ELSEWHERE}}),
+    (9, {"a": "line\n", "b": {"c": "\\"}}),
 ]
 
 
@@ -206,6 +207,17 @@ def test_escapes_by_code_point_and_deep_nesting_are_left_to_the_strict_reading(v
     lines = forged(9, a=value)
     assert strict(lines) is not None
     assert sweep(segments(lines), 0, {}) is None
+
+
+@pytest.mark.parametrize("members", [{'a"hash': "x"}, {'a"hash': ELSEWHERE}, {"a": {'"hash': ELSEWHERE}}])
+def test_a_name_that_ends_like_the_hash_changes_no_verdict(members: dict[str, object]) -> None:
+    lines = forged(9, **members)
+    found = sweep(segments(lines), 0, {})
+    assert strict(lines) is not None
+    assert found is None or found.root == root(list(map(leaf_hash, lines)))
+    digest = json.loads(lines[9])["hash"].encode()
+    wrong = [*lines[:9], lines[9].replace(digest, ELSEWHERE.encode()), *lines[10:]]
+    assert (sweep(segments(wrong), 0, {}), strict(wrong)) == (None, None)
 
 
 def test_a_line_is_swept_up_to_the_longest_that_is_allowed() -> None:
