@@ -67,20 +67,21 @@ async def correct_local(request: LocalRequest, correction: LocalCorrection) -> R
         LedgerError: the branch is not what was signed last, or cannot be read.
     """
     place = _repository(request.repo)
-    kept = waiting.find(request.state, correction.run)
-    scratch = _scratch()
-    run = waiting.take_back(kept, scratch)
-    if Path(run.repository) != place.top:
-        waiting.keep(scratch, request.state, run.id)
-        raise SetupProblem(
-            f"run {run.id} belongs to the repository {run.repository}", code="CORRECTION_REFUSED", where="--repo"
-        )
+    kept, scratch = waiting.find(request.state, correction.run), _scratch()
+    try:
+        with waiting.taken(kept, scratch) as run:
+            if Path(run.repository) != place.top:
+                problem = f"run {run.id} belongs to the repository {run.repository}"
+                raise SetupProblem(problem, code="CORRECTION_REFUSED", where="--repo")
+            asked = Asked(correction.node, correction.reason, person(), correction.kind)
+            return await _carry(request, place, run, scratch, lambda engine: _corrected(engine, run, asked))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
-    async def work(engine: Engine) -> RunResult:
-        await engine.correct(run.id, Asked(correction.node, correction.reason, person(), correction.kind))
-        return await _awaited(engine, run)
 
-    return await _carry(request, place, run, scratch, work)
+async def _corrected(engine: Engine, run: Run, asked: Asked) -> RunResult:
+    await engine.correct(run.id, asked)
+    return await _awaited(engine, run)
 
 
 async def _carry(
