@@ -23,13 +23,14 @@ from ledger.tiles import WIDTH, bundle, bundle_path, tile_path
 
 DIGEST = hashlib.sha256(b"").hexdigest()
 SPOKEN = {"workflows/issue-7/plan.md": DIGEST}
+SPEAKING = (7, 200)  # lines, in different segments
 
 
 def honest(count: int) -> list[bytes]:
     lines: list[bytes] = []
     previous = entry.GENESIS
     for n in range(count):
-        body: dict[str, Any] = {"n": n, "files": SPOKEN} if n == 7 else {"n": n}
+        body: dict[str, Any] = {"n": n, "files": SPOKEN} if n in SPEAKING else {"n": n}
         lines.append(entry.seal(Draft(f"run{n}/X", "X", "issue-1", "run", "ada", n, body), n, previous))
         previous = json.loads(lines[-1])["hash"]
     return lines
@@ -149,7 +150,7 @@ def test_a_block_says_what_its_lines_say() -> None:
             hash=json.loads(lines[-1])["hash"],
             times=(first, first + 255),
             ids=tuple(f"run{n}/X" for n in range(first, first + WIDTH)),
-            files=() if block else ((7, SPOKEN),),
+            files=() if block else tuple((n, SPOKEN) for n in SPEAKING),
             root=root(list(map(leaf_hash, lines))),
             matched=(tile_path(0, block), bundle_path(block)),
             unmatched={},
