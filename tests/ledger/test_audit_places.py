@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 from ledger.audit import Audit, Manner, only
+from ledger.batch import Layout, rotated
+from ledger.chain import Chain
 from ledger.checkpoint import Checkpoint
 from ledger.faults import Fault, FaultFound, Problem
-from ledger.keyring import Asked, Cause
+from ledger.keyring import Asked, Cause, Succession
 from ledger.keys import Signer
+from ledger.layout import key_path
 from ledger.merkle import leaf_hash, root
 from ledger.note import VerifierKey
 from ledger.rotation import hand_over, rotation_path
@@ -124,6 +127,22 @@ def test_a_hand_over_that_has_no_line_yet_is_named(turned: tuple[World, Signer, 
         found = problem(world, {path: hand_over(new, OTHER, size, whole)})
         assert (found.fault, found.entry) == (Fault.ROTATION, None)
         assert found.detail.endswith(f"{path} hands over after {size} lines of {lines}")
+
+
+def test_a_key_that_a_line_speaks_for_ahead_of_its_hand_over_is_named(world: World) -> None:
+    chain, key = Chain(), key_path(OTHER.vkey.key_id)
+    files = dict[str, bytes]()
+    for number in range(3):
+        layout = Layout(chain, world.signer)
+        layout.add([draft(number)], {key: f"{OTHER.vkey}\n".encode()} if number == 1 else {})
+        chain, files = layout.batch().chain, {**files, **layout.batch().write}
+    last = rotated(chain, world.signer, Succession(OTHER, Asked("ada", 1_764_000_000_009, Cause.PLANNED))).batch()
+    world.append(0)
+    world.commit({**files, **last.write})
+    found = world.verify().problem
+    assert found is not None
+    assert (found.fault, found.entry) == (Fault.ROTATION, 2)
+    assert found.detail.endswith(f"{key}: nothing hands over here")
 
 
 def test_a_key_that_no_line_speaks_for_is_named(world: World) -> None:
