@@ -167,7 +167,7 @@ class Audit:
         """
         segments = _segments_of(file)
         while parts := [*islice(segments, SEGMENTS)]:
-            one = sweep(parts, self.chain.size, {})
+            one = sweep(parts, self.chain.size, None)
             if one is None or not self._take(one):
                 self._read_lines(b"".join(parts))
             self.manner.progress(self.chain.size, 0)

@@ -61,13 +61,13 @@ class Swept:
     unmatched: Mapping[str, bytes]
 
 
-def sweep(segments: Sequence[bytes], first: int, tiles: Mapping[str, bytes]) -> Swept | None:
+def sweep(segments: Sequence[bytes], first: int, tiles: Mapping[str, bytes] | None) -> Swept | None:
     """Judge the eight segments of one block.
 
     Args:
         segments: their bytes.
         first: the seq that the first line must have.
-        tiles: the block's tile and entry bundle by path, as far as they are there.
+        tiles: the block's tile and entry bundle by path, as far as they are there; None where nobody will ask for them.
 
     Returns:
         None when the strict reading has to decide.
@@ -211,7 +211,7 @@ def _swept(
     first: int,
     files: Sequence[tuple[int, Mapping[str, str]]],
     hashes: Sequence[bytes],
-    tiles: Mapping[str, bytes],
+    tiles: Mapping[str, bytes] | None,
 ) -> Swept:
     sha256 = hashlib.sha256
     level = leaves = b"".join(hashes)
@@ -219,7 +219,8 @@ def _swept(
         pairs = range(0, len(level), 2 * HASH_BYTES)
         level = b"".join([sha256(b"\x01" + level[at : at + 2 * HASH_BYTES]).digest() for at in pairs])
     block = first // WIDTH
-    wanted = {tile_path(0, block): leaves, bundle_path(block): bundle(lines)}
+    wanted = {tile_path(0, block): leaves, bundle_path(block): bundle(lines)} if tiles is not None else {}
+    found = tiles or {}
     _, _, times, ids, *_ = columns
     return Swept(
         first=first,
@@ -229,6 +230,6 @@ def _swept(
         ids=tuple(ids),
         files=tuple(files),
         root=level,
-        matched=tuple(path for path, content in wanted.items() if tiles.get(path) == content),
-        unmatched={path: sha256(content).digest() for path, content in wanted.items() if tiles.get(path) != content},
+        matched=tuple(path for path, content in wanted.items() if found.get(path) == content),
+        unmatched={path: sha256(content).digest() for path, content in wanted.items() if found.get(path) != content},
     )

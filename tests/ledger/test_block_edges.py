@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,6 +157,7 @@ def test_a_block_says_what_its_lines_say() -> None:
             unmatched={},
         )
         assert sweep(segments(lines), first, tiles) == wanted
+        assert sweep(segments(lines), first, None) == replace(wanted, matched=(), unmatched={})
         digests = {path: hashlib.sha256(content).digest() for path, content in tiles.items()}
         for there in ([], [tile_path(0, block)], [bundle_path(block)]):
             found = sweep(segments(lines), first, {path: tiles[path] for path in there})
