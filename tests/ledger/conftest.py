@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from ledger.chain import Chain
 from ledger.entry import Draft
 from ledger.keyring import KeyRing
 from ledger.keys import Signer
@@ -149,3 +151,17 @@ def seventy(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture
 def make_draft() -> Callable[..., Draft]:
     return draft
+
+
+@pytest.fixture
+def read_lines(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the lines that are parsed to know the ledger, new ones included."""
+    counted = [0]
+    accept = Chain.accept
+
+    def count(self: Chain, line: bytes) -> Any:
+        counted[0] += 1
+        return accept(self, line)
+
+    monkeypatch.setattr(Chain, "accept", count)
+    return counted

@@ -11,7 +11,6 @@ import pytest
 
 from ledger import head, merkle
 from ledger.branch import PACKS_MAX, GitDir
-from ledger.chain import Chain
 from ledger.checkpoint import parse_checkpoint
 from ledger.errors import LedgerBusyError, LedgerError, LedgerRefusedError, Standing
 from ledger.index import MARKS_MAX, Index, Mark
@@ -25,20 +24,6 @@ from ledger.tiles import Edge, tile_path
 def index_of(world: Any) -> Path:
     (path,) = (world.git_dir / "optr").glob("*.index")
     return Path(path)
-
-
-@pytest.fixture
-def read_lines(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Count the lines that are parsed while the head of the ledger is read."""
-    counted = [0]
-    accept = Chain.accept
-
-    def count(self: Chain, line: bytes) -> Any:
-        counted[0] += 1
-        return accept(self, line)
-
-    monkeypatch.setattr(Chain, "accept", count)
-    return counted
 
 
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 255, 256, 257, 511, 512, 513])

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pytest
 
 from ledger import canonical, head
 from ledger.branch import GitDir
-from ledger.chain import Chain
 from ledger.checkpoint import parse_checkpoint
 from ledger.cosignature import witness_key
 from ledger.errors import LedgerRefusedError, ProofError, Standing
@@ -21,20 +19,6 @@ from ledger.sequencer import Sequencer
 from tests.ledger.conftest import ORIGIN, World, draft
 
 WITNESS = Signer("witness.example/ours", b"w" * 32)
-
-
-@pytest.fixture
-def read_lines(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Count the lines that are parsed to know the ledger, new ones included."""
-    counted = [0]
-    accept = Chain.accept
-
-    def count(self: Chain, line: bytes) -> Any:
-        counted[0] += 1
-        return accept(self, line)
-
-    monkeypatch.setattr(Chain, "accept", count)
-    return counted
 
 
 def cosign(sequencer: Sequencer, world: World, seconds: int) -> None:
