@@ -176,8 +176,6 @@ class Audit:
 
     def _read_lines(self, content: bytes) -> None:
         *found, rest = content.split(b"\n")
-        if len(rest) > LINE_BYTES_MAX:  # wherever it ends
-            found.append(rest)
         for line in found:
             try:
                 self._line(*self.chain.accept(line))
@@ -185,6 +183,8 @@ class Audit:
                 if fault.fault is Fault.SEQUENCE and not self.chain.size:
                     raise FaultFound(Fault.UNREADABLE, NOT_FIRST) from fault
                 raise
+        if len(rest) > LINE_BYTES_MAX:  # wherever it ends; no more of it was read
+            raise FaultFound(Fault.CANONICAL, f"the line has more than {LINE_BYTES_MAX} bytes", self.chain.size + 1)
         if rest:
             raise FaultFound(Fault.SEGMENTS, "the last line does not end in a line feed", self.chain.size + 1)
 

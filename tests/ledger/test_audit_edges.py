@@ -108,6 +108,7 @@ def test_of_a_line_without_end_no_more_is_read_than_shows_it(good: int) -> None:
     found = verify_stream("lines", file, None, Manner())
     assert found.problem is not None
     assert (found.problem.fault, found.problem.entry) == (Fault.CANONICAL, good + 1)
+    assert found.problem.detail == "not canonical: the line has more than 65535 bytes"
     assert file.tell() <= len(content) + 2 * PIECE_BYTES
 
 
